@@ -1,0 +1,1 @@
+"""Pure array work. Knows: arrays, windows, labels, masks. Does not know: metadata, files."""
