@@ -1,0 +1,1 @@
+"""Bytes at rest: stores, groups, arrays, layouts, readers, writers. The only floor that imports zarr."""
