@@ -1,0 +1,69 @@
+"""The labels of an image. Knows: the group `labels` and its list of names. Does not know: pixels.
+
+Looking something up creates nothing. A label is built beside its place and takes it when it is whole; its name is registered last.
+"""
+
+from __future__ import annotations
+
+from omexp.containers.blueprint import Blueprint
+from omexp.containers.building import write_image
+from omexp.errors import NameNotFoundError, StoreNotFoundError
+from omexp.metadata.versions import decode_names, encode_names
+from omexp.storage.groups import Group
+
+__all__ = ["LabelsCollection"]
+
+Names = list[str]  # in the class below, `list` is a method
+
+
+class LabelsCollection:
+    """The labels below an image group, in the image's OME-Zarr version."""
+
+    def __init__(self, image_group: Group, version: str) -> None:
+        self._image, self._version = image_group, version
+
+    def list(self) -> Names:
+        """The names, as the list has them; none where there is no `labels` group."""
+        labels = self._image.find("labels")
+        return [] if labels is None else decode_names(labels.attributes, "labels")
+
+    def group(self, name: str) -> Group:
+        """The group of a label. Raises `NameNotFoundError`, or `StoreNotFoundError` if it is listed but not on disk."""
+        listed = self.list()
+        if name not in listed:
+            allowed = ", ".join(listed) or "none: the image has no labels"
+            raise NameNotFoundError("there is no such label", where=self._image.where, got=repr(name), allowed=allowed)
+        found = self._image.find(f"labels/{name}")
+        if found is None:
+            raise StoreNotFoundError("the label is listed but not on disk", where=f"{self._image.where}/labels/{name}")
+        return found
+
+    def create(self, name: str, blueprint: Blueprint, *, overwrite: bool) -> Group:
+        """Write an empty label and register it. A failure leaves no `labels` group that was not there."""
+        had_labels = self._image.find("labels") is not None
+        labels = self._image.require_group("labels")
+        try:
+            write_image(labels, blueprint, path=name, overwrite=overwrite, method="nearest")
+            listed = decode_names(labels.attributes, "labels")
+            if name not in listed:
+                self._register(labels, [*listed, name])
+        except BaseException:
+            if not had_labels and not labels.members() and not decode_names(labels.attributes, "labels"):
+                self._image.delete("labels")  # nobody else has put a label there meanwhile
+            raise
+        return self.group(name)
+
+    def delete(self, name: str, *, missing_ok: bool) -> None:
+        """Take a label off the list, then remove it. Raises `NameNotFoundError` unless `missing_ok`."""
+        listed = self.list()
+        if name not in listed:
+            if not missing_ok:
+                self.group(name)
+            return
+        labels = self._image.group("labels")
+        self._register(labels, [n for n in listed if n != name])
+        if labels.find(name) is not None:
+            labels.delete(name)
+
+    def _register(self, labels: Group, names: Names) -> None:
+        labels.put_attributes(encode_names(labels.attributes, "labels", names, self._version))

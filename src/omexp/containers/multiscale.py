@@ -1,0 +1,77 @@
+"""The group of an image or label. Knows: its document, its arrays, which level is meant. Does not know: pixels, devices."""
+
+from __future__ import annotations
+
+from omexp.errors import ArgumentError, InvalidMetadataError, MissingArrayError, NameNotFoundError
+from omexp.metadata.image import ImageMeta
+from omexp.metadata.problems import Problems
+from omexp.metadata.versions import decode_image
+from omexp.storage.arrays import StoredArray
+from omexp.storage.groups import Group
+from omexp.world import PixelSize
+
+__all__ = ["arrays_of", "level_array", "level_path", "read_meta"]
+
+
+def read_meta(group: Group) -> tuple[ImageMeta, Problems]:
+    """The document of an image or label group; the finest array says how many channels there are and of which dtype."""
+    attributes = group.attributes
+    meta, problems = decode_image(attributes, group.zarr_format, group.where)
+    if meta.channels_meta is None:
+        return meta, problems
+    try:
+        array = group.array(meta.finest)
+    except MissingArrayError:
+        return meta, problems
+    if len(array.shape) != len(meta.axes):
+        return meta, problems
+    position = meta.multiscale.axes.index("c")
+    count = 1 if position is None else array.shape[position]
+    return decode_image(attributes, group.zarr_format, group.where, channels=count, dtype_name=array.dtype.name)
+
+
+def arrays_of(group: Group, meta: ImageMeta) -> list[StoredArray]:
+    """The stored levels, in the order of the document. Raises as `level_array`."""
+    return [level_array(group, meta, path) for path in meta.paths]
+
+
+def level_array(group: Group, meta: ImageMeta, path: str) -> StoredArray:
+    """One stored level. Raises `MissingArrayError`, or `InvalidMetadataError` if its axes are not those of the document."""
+    array = group.array(path)
+    if len(array.shape) != len(meta.axes):
+        raise InvalidMetadataError(
+            "the array does not have the axes that the metadata names",
+            where=f"{group.where}/{path}",
+            got=f"shape {array.shape}",
+            allowed=f"axes {', '.join(meta.axes)}",
+        )
+    return array
+
+
+def level_path(meta: ImageMeta, path: str | None, pixel_size: PixelSize | None, strict: bool, where: str) -> str:
+    """The path of the level that is meant: the finest, that at `path`, or that nearest to `pixel_size`."""
+    if path is not None and pixel_size is not None:
+        raise ArgumentError(
+            "pass path or pixel_size, not both",
+            where=where,
+            got=f"path={path!r}, pixel_size={pixel_size}",
+            hint=f"The levels are {', '.join(meta.paths)}.",
+        )
+    if not isinstance(pixel_size, PixelSize | None):
+        raise ArgumentError("this is no pixel size", where=where, got=repr(pixel_size), allowed="omexp.PixelSize")
+    if path is not None:
+        if str(path) not in meta.paths:
+            raise NameNotFoundError("there is no such level", where=where, got=repr(path), allowed=", ".join(meta.paths))
+        return str(path)
+    if pixel_size is None:
+        return meta.finest
+    nearest = meta.nearest(pixel_size)
+    if strict and not pixel_size.is_close(meta.pixel_size(nearest)):
+        raise NameNotFoundError(
+            "no level has that pixel size",
+            where=where,
+            got=str(pixel_size),
+            allowed="; ".join(f"{p}: {meta.pixel_size(p)}" for p in meta.paths),
+            hint="Pass strict=False for the nearest.",
+        )
+    return nearest
