@@ -1,0 +1,314 @@
+"""The command line: what it prints, its exit statuses, and that looking changes nothing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+from click.testing import CliRunner, Result
+
+import omexp
+from omexp.cli import main
+from omexp.demo import DemoReport, MadePlate, run_demo
+from omexp.description import describe
+from omexp.errors import DeviceUnavailableError, InvalidMetadataError
+
+READABLE = {
+    "cardiomyocyte_B03_mip_v04.zarr": ("image", "0.4"),
+    "challenge_hcs_v04.zarr": ("plate", "0.4"),
+    "dsb2018_nuclei_v05.zarr": ("image", "0.5"),
+    "human_ht29_sharded_v05.zarr": ("image", "0.5"),
+    "human_ht29_v04.zarr": ("image", "0.4"),
+    "human_ht29_v05.ozx": ("image", "0.5"),
+    "mri_zyx_bigendian_zstd_v04.zarr": ("image", "0.4"),
+    "ngio_tczyx_v05.zarr": ("image", "0.5"),
+    "transfluor_plate_v04.zarr": ("plate", "0.4"),
+    "transfluor_plate_v05.zarr": ("plate", "0.5"),
+    "transfluor_plate_v05.zarr/O/01": ("well", "0.5"),
+    "transfluor_plate_v05.zarr/O/01/0": ("image", "0.5"),
+    "transfluor_plate_v04.zarr/O/01/0/labels": ("labels", "0.4"),
+    "transfluor_plate_v05.zarr/O/01/0/labels/spots": ("label", "0.5"),
+    "tubhiswt4D_sub_v04.zarr": ("image", "0.4"),
+}
+OTHER_VERSIONS = {"human_ht29_v06.zarr": "0.6", "ome_zarr_py_v1.zarr": "0.1", "ome_zarr_py_v2.zarr": "0.2"}
+
+
+def run(*arguments: object) -> Result:
+    """The command's result; an exception that is no exit goes through."""
+    return CliRunner().invoke(main, [str(a) for a in arguments], catch_exceptions=False)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+@pytest.fixture(scope="module", params=["0.4", "0.5"])
+def pristine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two wells of a grid of four, one image each, with a label and a table."""
+    path = tmp_path_factory.mktemp("pristine") / "screen.zarr"
+    wells = [omexp.ImageInWellPath("A", 1, "0", 0, "first"), omexp.ImageInWellPath("B", 2, "0", 0, "first")]
+    made = omexp.create_empty_plate(path, "screen", wells, ngff_version=request.param)
+    pixels = np.random.default_rng(0).integers(0, 4000, (2, 64, 96), "uint16")
+    for where in wells:
+        image = omexp.create_ome_zarr_from_array(
+            made.get_image_store(where.row, where.column, where.path),
+            pixels,
+            axes_names="cyx",
+            xy_pixelsize=0.325,
+            channel_labels=["DAPI", "GFP"],
+            levels=3,
+            chunks=32,
+            ngff_version=request.param,
+        )
+        nuclei = image.derive_label("nuclei")
+        nuclei.set_array((pixels[0] > 3900).astype("uint32"))
+        nuclei.consolidate()
+        image.add_table("nuclei_ROI", image.build_masking_roi_table("nuclei"))
+    return path
+
+
+@pytest.fixture
+def plate(pristine: Path, tmp_path: Path) -> Path:
+    """A copy of it to change."""
+    return Path(shutil.copytree(pristine, tmp_path / "screen.zarr"))
+
+
+# ------------------------------------------------------------------------------------------------------------ info
+def test_info_of_a_plate_shows_its_grid_and_its_first_image(plate: Path) -> None:
+    result = run("info", plate)
+    assert result.exit_code == 0
+    for shown in ("plate screen", "2 of a grid of 2 x 2, 2 images", "0 first", "2 x 64 x 96", "1 x 32 x 32", "y 0.325, x 0.325"):
+        assert shown in result.output
+    for shown in (
+        "blosc:lz4",
+        "DAPI #0000FF",
+        "reader",
+        "host decode",
+        "nuclei: 3 levels, 64 x 96 uint32",
+        "nuclei_ROI: masking_roi_table",
+    ):
+        assert shown in result.output
+
+
+def test_info_as_json_holds_the_same_and_is_json(plate: Path) -> None:
+    found = json.loads(run("info", plate, "--json").output)
+    assert found["store"] == str(plate)
+    assert found["wells"] == {"A/01": ["0"], "B/02": ["0"]}
+    level = found["first_image"]["levels"][1]
+    assert (level["shape"], level["chunks"], level["dtype"], level["shards"]) == ([2, 32, 48], [1, 32, 32], "uint16", None)
+    assert level["pixel_size"] == {"y": 0.65, "x": 0.65}
+    assert level["reader"] == "host"
+
+
+def test_info_changes_nothing(plate: Path) -> None:
+    before = contents(plate)
+    run("info", plate)
+    assert contents(plate) == before
+
+
+@pytest.mark.parametrize(
+    ("inside", "kind"), [("A/01", "well"), ("A/01/0", "image"), ("A/01/0/labels", "labels"), ("A/01/0/labels/nuclei", "label")]
+)
+def test_info_of_a_part_of_a_plate(inside: str, kind: str, plate: Path) -> None:
+    assert describe(plate / inside)["kind"] == kind
+    result = run("info", plate / inside)
+    assert result.exit_code == 0
+    assert result.output.startswith(kind)
+    assert "64 x 96" in result.output
+
+
+def test_info_shows_shards(tmp_path: Path) -> None:
+    omexp.create_empty_ome_zarr(tmp_path / "s.zarr", (64, 64), xy_pixelsize=1, chunks=16, shards=(32, 32), compressors="zstd", levels=1)
+    level = describe(tmp_path / "s.zarr")["levels"][0]
+    assert (level["chunks"], level["shards"], level["codec"]) == ([16, 16], [32, 32], "zstd")
+    assert "32 x 32" in run("info", tmp_path / "s.zarr").output
+
+
+def test_info_names_what_is_listed_but_missing(plate: Path) -> None:
+    shutil.rmtree(plate / "B")
+    shutil.rmtree(plate / "A" / "01" / "0" / "1")
+    shutil.rmtree(plate / "A" / "01" / "0" / "labels" / "nuclei")
+    shutil.rmtree(plate / "A" / "01" / "0" / "tables" / "nuclei_ROI")
+    result = run("info", plate)
+    assert result.exit_code == 0
+    assert "wells that are listed but not on disk: B/02" in result.output
+    assert "the array is missing" in result.output
+    assert "nuclei: listed but not on disk" in result.output
+    assert "nuclei_ROI: listed but not on disk" in result.output
+
+
+def test_info_of_a_plate_without_any_image_shows_the_grid_alone(tmp_path: Path) -> None:
+    omexp.create_empty_plate(tmp_path / "p.zarr", "bare", [omexp.ImageInWellPath("C", 7)])
+    result = run("info", tmp_path / "p.zarr")
+    assert result.exit_code == 0
+    assert "1 of a grid of 1 x 1, 1 image" in result.output
+    assert "first image" not in result.output
+
+
+def test_info_of_a_bioformats2raw_collection_lists_its_images(tmp_path: Path) -> None:
+    zarr.open_group(tmp_path / "c.zarr", mode="w", zarr_format=2, attributes={"bioformats2raw.layout": 3})
+    for name in ("0", "1"):
+        omexp.create_empty_ome_zarr(tmp_path / "c.zarr" / name, (32, 32), xy_pixelsize=1, ngff_version="0.4", levels=1)
+    result = run("info", tmp_path / "c.zarr")
+    assert result.exit_code == 0
+    assert result.output.startswith("bioformats2raw")
+    assert "0, 1" in result.output
+
+
+def test_info_of_a_zip_reads_it_in_place(plate: Path, tmp_path: Path) -> None:
+    archive = shutil.make_archive(str(tmp_path / "image"), "zip", plate / "A" / "01" / "0")
+    result = run("info", archive)
+    assert result.exit_code == 0
+    assert "2 x 64 x 96" in result.output
+
+
+@pytest.mark.parametrize("name", READABLE)
+def test_info_works_on_every_real_store_of_a_version_that_is_read(name: str, shared_data: Path) -> None:
+    result = run("info", shared_data / name)
+    assert result.exit_code == 0, result.output
+    kind, version = READABLE[name]
+    assert result.output.startswith(kind)
+    assert f"OME-Zarr {version}" in result.output
+    assert "host decode" in result.output
+
+
+@pytest.mark.parametrize("name", OTHER_VERSIONS)
+def test_info_of_another_version_says_that_it_cannot_be_read(name: str, shared_data: Path) -> None:
+    result = run("info", shared_data / name)
+    assert result.exit_code == 1
+    assert f"version {OTHER_VERSIONS[name]}" in result.stderr
+    assert result.stdout == ""
+
+
+# --------------------------------------------------------------------------------------------------------- pyramid
+def test_pyramid_of_a_plate_rebuilds_the_levels_of_all_its_images(plate: Path) -> None:
+    images = omexp.open_ome_zarr_plate(plate).get_images()
+    for image in images.values():
+        image.get_image("1").set_array(np.zeros((2, 32, 48), "uint16"))
+    result = run("pyramid", plate, "--method", "max")
+    assert result.exit_code == 0
+    assert "A/01/0" in result.output
+    assert "B/02/0" in result.output
+    for image in images.values():
+        assert np.array_equal(
+            image.get_image("1").get_as_numpy(), omexp.downsample(image.get_image("0").get_as_numpy(), (1, 2, 2), method="max")
+        )
+
+
+@pytest.mark.parametrize(("inside", "method"), [("A/01/0", "mean"), ("A/01/0/labels/nuclei", "nearest"), ("A/01", "mean")])
+def test_pyramid_takes_the_method_that_fits_images_and_labels(inside: str, method: str, plate: Path) -> None:
+    result = run("pyramid", plate / inside, "--device", "cpu")
+    assert result.exit_code == 0
+    assert f" {method} " in result.output
+    group: Any = zarr.open_group(plate / "A/01/0" / ("labels/nuclei" if "labels" in inside else ""), mode="r")
+    fine, coarse = group["0"][:], group["1"][:]
+    assert np.array_equal(coarse, omexp.downsample(fine, (1,) * (fine.ndim - 2) + (2, 2), method=method))
+
+
+def test_pyramid_of_a_plate_without_images_is_an_error(tmp_path: Path) -> None:
+    omexp.create_empty_plate(tmp_path / "p.zarr", "bare", [omexp.ImageInWellPath("C", 7)])
+    result = run("pyramid", tmp_path / "p.zarr")
+    assert result.exit_code == 1
+    assert "no image on disk" in result.stderr
+
+
+def test_pyramid_refuses_a_method_that_there_is_not(plate: Path) -> None:
+    result = run("pyramid", plate, "--method", "blur")
+    assert result.exit_code == 2
+    assert "'mean'" in result.stderr
+
+
+# ------------------------------------------------------------------------------------------------------------ demo
+def test_demo_prints_what_how_many_how_fast_and_where(tmp_path: Path, plate: Path) -> None:
+    result = run("demo", "--input", plate, "--output", tmp_path / "out")
+    assert result.exit_code == 0
+    for shown in (
+        "step",
+        "how many",
+        "seconds",
+        "GB/s",
+        "2 images",
+        "reader   host: host decode of",
+        "demo-plate.zarr",
+        "demo-overview.png",
+    ):
+        assert shown in result.output
+    assert (tmp_path / "out" / "demo-overview.png").is_file()
+
+
+def test_demo_makes_up_a_plate_of_the_size_and_version_that_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def of_one_well(*arguments: Any, plate: MadePlate, **keywords: Any) -> DemoReport:
+        assert len(plate.images) == 12
+        return run_demo(*arguments, plate=replace(plate, rows=1, columns=1, fields=1), **keywords)
+
+    monkeypatch.setattr("omexp.demo.run_demo", of_one_well)
+    result = run("demo", "--output", tmp_path, "--size", 64, "--seed", 4, "--ngff-version", "0.4")
+    assert result.exit_code == 0
+    assert "1 field " in result.output
+    assert "made up from seed 4" in result.output
+    found = describe(tmp_path / "demo-plate.zarr")
+    assert (found["version"], found["wells"]) == ("0.4", {"A/01": ["0"]})
+    assert found["first_image"]["levels"][0]["shape"][-2:] == [64, 64]
+
+
+def test_demo_on_cuda_without_cuda_is_one_line_and_status_one(tmp_path: Path) -> None:
+    try:
+        omexp.resolve_backend("cuda")
+        pytest.skip("there is a usable GPU")
+    except DeviceUnavailableError:
+        pass
+    result = run("demo", "--device", "cuda", "--output", tmp_path / "out")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: device 'cuda:0' cannot be used")
+    assert result.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+# ---------------------------------------------------------------------------------------------------------- errors
+@pytest.mark.parametrize("command", ["info", "pyramid"])
+def test_an_error_is_one_line_with_status_one_and_no_traceback(command: str, tmp_path: Path) -> None:
+    result = run(command, tmp_path / "nothing.zarr")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: ")
+    assert "does not exist" in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_a_group_without_ome_zarr_metadata_says_what_it_holds(tmp_path: Path) -> None:
+    zarr.open_group(tmp_path / "g.zarr", mode="w").create_group("pictures")
+    result = run("info", tmp_path / "g.zarr")
+    assert result.exit_code == 1
+    assert "members pictures" in result.stderr
+
+
+def test_broken_metadata_is_named_with_its_place(tmp_path: Path) -> None:
+    zarr.open_group(tmp_path / "b.zarr", mode="w", attributes={"ome": {"version": "0.5", "multiscales": [{"axes": [], "datasets": []}]}})
+    with pytest.raises(InvalidMetadataError):
+        describe(tmp_path / "b.zarr")
+    result = run("info", tmp_path / "b.zarr")
+    assert result.exit_code == 1
+    assert "multiscales.0.datasets" in result.stderr
+
+
+def test_a_note_is_printed_once(plate: Path, tmp_path: Path) -> None:
+    shutil.rmtree(plate / "B")
+    result = run("demo", "--input", plate, "--output", tmp_path / "out")
+    assert result.exit_code == 0
+    assert result.stderr.count("not on disk: B/02") == 1
+    assert result.stderr.startswith("Note: ")
+
+
+def test_version_is_that_of_the_package() -> None:
+    assert run("--version").output == f"omexp {omexp.__version__}\n"
+
+
+def test_help_lists_only_commands_that_there_are() -> None:
+    shown = run("--help").output.split("Commands:")[1].split("\n")
+    names = [line.split()[0] for line in shown if line.strip()]
+    assert names == sorted(main.commands) == ["demo", "info", "pyramid"]
