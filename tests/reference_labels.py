@@ -31,7 +31,7 @@ def boxes(labels: np.ndarray) -> dict[Any, Box]:
 
 
 def objects(labels: np.ndarray, images: Mapping[str, np.ndarray], axes: str, spacing: Sequence[float]) -> dict[str, list[Any]]:
-    """The columns of `omexp.measure.measure_objects`, from exact fractions."""
+    """The columns of `omexp.measuring.measure_objects`, from exact fractions."""
     columns: dict[str, list[Any]] = defaultdict(list)
     for number, places in pixels_by_id(labels).items():
         columns["label"].append(number)

@@ -22,7 +22,7 @@ FLOORS = {
     1: {"backend", "geometry", "grids", "world", "selection"},
     2: {"metadata", "kernels"},
     3: {"storage"},
-    4: {"pyramid", "measure", "stitch", "validate"},
+    4: {"pyramid", "measuring", "stitch", "validate"},
     5: {"containers"},
 }
 DOOR = 6

@@ -204,3 +204,12 @@ def test_images_that_make_no_plate_are_refused() -> None:
         new_plate("P1", [ImageInWellPath("A", 1), ImageInWellPath("A", "01")])
     with pytest.raises(ArgumentError, match="acquisition 0: one acquisition has two names; got .'a', 'b'."):
         new_plate("P1", [ImageInWellPath("A", 1, "0", 0, "a"), ImageInWellPath("A", 1, "1", 0, "b")])
+
+
+def test_rows_and_columns_of_the_physical_plate_may_be_given() -> None:
+    plate, _ = new_plate("P1", [ImageInWellPath("B", 3)], rows="ABCD", columns=range(1, 7))
+    assert (plate.rows, plate.columns) == (("A", "B", "C", "D"), ("01", "02", "03", "04", "05", "06"))
+    assert plate.to_json()["wells"] == [{"path": "B/03", "rowIndex": 1, "columnIndex": 2}]
+    for wrong in ({"rows": "AC"}, {"columns": [1, 2]}, {"rows": "BB"}, {"columns": ["3", "03", "a b"]}):
+        with pytest.raises(ArgumentError, match="must name every one of the plate once"):
+            new_plate("P1", [ImageInWellPath("B", 3)], **wrong)

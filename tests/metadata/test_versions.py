@@ -198,7 +198,12 @@ def test_names_are_found_under_ome_and_above_it() -> None:
     assert decode_names({"ome": {"version": "0.5"}, "labels": ["b"]}, "labels") == ["b"]  # written by those who forget `ome`
     assert decode_names({"ome": {"labels": ["a"]}, "labels": ["b"]}, "labels") == ["a"]
     assert decode_names({"ome": "x", "tables": ["t"]}, "tables") == ["t"]
-    assert decode_names({}, "labels") == decode_names({"labels": {"a": 1}}, "labels") == []
+    assert decode_names({}, "labels") == []
+
+
+def test_a_list_of_names_that_is_none_is_refused_so_that_writing_the_next_name_loses_nothing() -> None:
+    with pytest.raises(InvalidMetadataError, match="its list of names cannot be used; got labels: expected a list of names"):
+        decode_names({"labels": {"a": 1}}, "labels")
 
 
 def test_names_are_written_where_the_version_wants_them_and_tables_at_the_top() -> None:

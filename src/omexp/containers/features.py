@@ -7,7 +7,7 @@ from omexp.containers.image import Image
 from omexp.containers.label import Label
 from omexp.containers.tables import FeatureTable
 from omexp.errors import ArgumentError
-from omexp.measure import measure_objects
+from omexp.measuring import measure_objects
 from omexp.storage.reading import FixedAxesReader, Reader, choose_reader
 
 __all__ = ["measure"]

@@ -8,7 +8,7 @@ from omexp.backend import to_host
 from omexp.containers.level import Level
 from omexp.containers.roi import Roi
 from omexp.geometry import grow_block
-from omexp.measure import find_boxes
+from omexp.measuring import find_boxes
 from omexp.metadata.labels import ImageLabel
 from omexp.storage.lazy import BLOCK_BYTES
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from omexp.errors import ArgumentError, InvalidMetadataError, MissingArrayError, NameNotFoundError
 from omexp.metadata.image import ImageMeta
 from omexp.metadata.problems import Problems
@@ -65,8 +67,11 @@ def level_path(meta: ImageMeta, path: str | None, pixel_size: PixelSize | None, 
         return str(path)
     if pixel_size is None:
         return meta.finest
+    if not isinstance(pixel_size, PixelSize):
+        raise ArgumentError("pixel_size is no PixelSize", where=where, got=repr(pixel_size), hint="Pass PixelSize(x=..., y=...).")
     nearest = meta.nearest(pixel_size)
-    if strict and not pixel_size.is_close(meta.pixel_size(nearest)):
+    found = meta.pixel_size(nearest)
+    if strict and not found.is_close(pixel_size if meta.multiscale.axes.index("z") is not None else replace(pixel_size, z=found.z)):
         raise NameNotFoundError(
             "no level has that pixel size",
             where=where,

@@ -46,6 +46,10 @@ class Objects:
             self._boxes = self._find()
         return self._boxes
 
+    def refresh(self) -> None:
+        """Forget the boxes: after the label or the table has changed."""
+        self._boxes = None
+
     def box(self, label: int, where: str) -> Roi:
         """The box of an object. Raises `NameNotFoundError`."""
         found = self.boxes.get(label)

@@ -41,6 +41,8 @@ def create_empty_plate(
     name: str,
     images: Sequence[ImageInWellPath],
     *,
+    rows: Sequence[str] | None = None,
+    columns: Sequence[str | int] | None = None,
     ngff_version: str = DEFAULT_VERSION,
     overwrite: bool = False,
     device: DeviceLike = None,
@@ -55,6 +57,8 @@ def create_empty_plate(
         The plate's name.
     images
         Where each image will lie. Integer columns get two digits.
+    rows, columns
+        All of the physical plate, as the specification wants them; None: those that the images use.
     ngff_version
         "0.4" or "0.5".
     overwrite
@@ -70,7 +74,7 @@ def create_empty_plate(
         Something is there and `overwrite` is False.
     """
     version = writable_version(ngff_version)
-    plate, wells = new_plate(name, images)
+    plate, wells = new_plate(name, images, rows, columns)
     backend = resolve_backend(device)
     with new_group(store, zarr_format=version.zarr_format, overwrite=overwrite) as group:
         for row in plate.rows:
@@ -129,8 +133,9 @@ class OmeZarrWell:
         """Paths of the fields; of one acquisition, if given."""
         return [i.path for i in self.meta.images if acquisition is None or i.acquisition == acquisition]
 
-    def get_image(self, image_path: str) -> OmeZarrContainer:
-        """A field. Raises `NameNotFoundError` if it is not in the well's list, `StoreNotFoundError` if it is not on disk."""
+    def get_image(self, image_path: str | int) -> OmeZarrContainer:
+        """A field; 0 is also "0". Raises `NameNotFoundError` if it is not in the list, `StoreNotFoundError` if it is not on disk."""
+        image_path = str(image_path)
         if image_path not in self.paths():
             raise NameNotFoundError("there is no such field", where=self.where, got=repr(image_path), allowed=", ".join(self.paths()))
         group = self._group.find(image_path)
@@ -225,7 +230,7 @@ class OmeZarrPlate:
         _warn_missing([path for path, group in found.items() if group is None], self.where, "wells")
         return {path: OmeZarrWell(group, self._backend) for path, group in found.items() if group is not None}
 
-    def get_image(self, row: str, column: str | int, image_path: str) -> OmeZarrContainer:
+    def get_image(self, row: str, column: str | int, image_path: str | int) -> OmeZarrContainer:
         """A field of a well. Errors as `get_well` and `OmeZarrWell.get_image`."""
         return self.get_well(row, column).get_image(image_path)
 

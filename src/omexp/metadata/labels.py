@@ -64,10 +64,14 @@ def parse_image_label(value: Any, problems: Problems, loc: str = "image-label") 
 
 
 def parse_labels_list(value: Any, problems: Problems, loc: str = "labels") -> list[str]:
-    """The names in a `labels` (or `tables`) list; an empty list where the key is absent or unusable."""
+    """The names in a `labels` (or `tables`) list; an empty list where the key is absent. Numbers are names, too.
+
+    Anything else is an error: a list that is read as empty would be lost when the next name is written.
+    """
     if value is None:
         return []
-    if not isinstance(value, Sequence) or isinstance(value, str) or not all(isinstance(v, str) for v in value):
-        problems.warn(loc, f"expected a list of names, got {shown(value)}")
+    named = isinstance(value, Sequence) and not isinstance(value, str)
+    if not named or not all(isinstance(v, (str, int)) and not isinstance(v, bool) for v in value):
+        problems.error(loc, f"expected a list of names, got {shown(value)}")
         return []
-    return list(dict.fromkeys(value))
+    return list(dict.fromkeys(map(str, value)))

@@ -107,13 +107,15 @@ class WellMeta:
         return {"images": [i.to_json() for i in self.images]} | dict(self.extra)
 
 
-def new_plate(name: str, images: Sequence[ImageInWellPath]) -> tuple[PlateMeta, dict[str, WellMeta]]:
+def new_plate(
+    name: str, images: Sequence[ImageInWellPath], rows: Sequence[str] | None = None, columns: Sequence[str | int] | None = None
+) -> tuple[PlateMeta, dict[str, WellMeta]]:
     """A plate document and the documents of its wells, for images that are to be written.
 
     Raises
     ------
     ArgumentError
-        No image, the same image twice, or one acquisition id with two names.
+        No image, the same image twice, one acquisition id with two names, or a row or column that is not among those given.
     """
     if not images:
         raise ArgumentError("a plate needs at least one image", where="images", hint="Pass a list of ImageInWellPath.")
@@ -142,8 +144,8 @@ def new_plate(name: str, images: Sequence[ImageInWellPath]) -> tuple[PlateMeta, 
         wells[image.well_path] = replace(before, images=(*before.images, WellImage(image.path, image.acquisition_id)))
     plate = PlateMeta(
         name,
-        tuple(sorted({i.row for i in images}, key=_natural)),
-        tuple(sorted({str(i.column) for i in images}, key=_natural)),
+        _all_names("rows", rows, {i.row for i in images}),
+        _all_names("columns", columns, {str(i.column) for i in images}),
         tuple(wells),
         tuple(
             Acquisition(i, n, {"maximumfieldcount": max(sum(w.acquisition == i for w in well.images) for well in wells.values())})
@@ -152,6 +154,16 @@ def new_plate(name: str, images: Sequence[ImageInWellPath]) -> tuple[PlateMeta, 
         max(len(w.images) for w in wells.values()),
     )
     return plate, wells
+
+
+def _all_names(what: str, given: Sequence[str | int] | None, used: set[str]) -> tuple[str, ...]:
+    """Rows or columns in their order: those given, which must hold all that are used, else those that are used."""
+    if given is None:
+        return tuple(sorted(used, key=_natural))
+    names = tuple(f"{n:02d}" if isinstance(n, int) else str(n) for n in given)
+    if len(set(names)) != len(names) or not used <= set(names) or not all(_NAME.fullmatch(n) for n in names):
+        raise ArgumentError(f"{what} must name every one of the plate once", where=what, got=list(names), allowed=f"all of {sorted(used)}")
+    return names
 
 
 def _natural(name: str) -> tuple[int, str]:

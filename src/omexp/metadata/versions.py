@@ -183,10 +183,19 @@ def revise_multiscale(document: Mapping[str, Any], zarr_format: int, where: str,
 
 # ------------------------------------------------------------------------------------------------- lists of names
 def decode_names(document: Mapping[str, Any], key: str) -> list[str]:
-    """The list under `labels` or `tables`: below `ome` (0.5), else at the top (0.4, Fractal tables, and 0.5 writers that forget)."""
+    """The list under `labels` or `tables`: below `ome` (0.5), else at the top (0.4, Fractal tables, and 0.5 writers that forget).
+
+    Raises
+    ------
+    InvalidMetadataError
+        It is no list of names.
+    """
+    problems = Problems()
     inner = document.get("ome")
     value = inner[key] if isinstance(inner, Mapping) and key in inner else document.get(key)
-    return parse_labels_list(value, Problems(), key)
+    names = parse_labels_list(value, problems, key)
+    problems.raise_errors(f"the group of {key}", "its list of names cannot be used")
+    return names
 
 
 def encode_names(document: Mapping[str, Any], key: str, names: Sequence[str], version: str) -> dict[str, Any]:
