@@ -15,6 +15,7 @@ from PIL import Image as Picture
 
 import omexp
 from omexp.demo import DemoReport, MadePlate, Step, run_demo
+from omexp.demo.job import nuclear_channel
 from omexp.demo.ledger import Ledger
 from omexp.errors import ArgumentError, DeviceUnavailableError, OmexpWarning, StoreNotFoundError
 from omexp.metadata.channels import default_channels
@@ -279,3 +280,10 @@ def test_importing_omexp_imports_no_terminal_or_picture_library() -> None:
     program = "import sys, omexp; print([m for m in ('rich', 'click', 'PIL', 'scipy') if m in sys.modules])"
     printed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert printed.strip() == "[]"
+
+
+@pytest.mark.parametrize(("names", "index"), [(["GFP", "Hoechst 33342"], 1), (["DAPI", "GFP"], 0), (["a", "b"], 0)])
+def test_nuclei_are_sought_in_the_channel_named_as_a_nuclear_stain(tmp_path: Path, names: list[str], index: int) -> None:
+    options = {"axes_names": "cyx", "xy_pixelsize": 1.0, "channel_labels": names}
+    image = omexp.create_empty_ome_zarr(tmp_path / "i.zarr", (2, 16, 16), **options).get_image()
+    assert nuclear_channel(image) == index

@@ -69,6 +69,16 @@ def test_a_method_that_is_not_there_is_refused() -> None:
         require_method("average")
 
 
+@given(st.integers(1, 500), st.integers(1, 9), st.booleans())
+def test_the_window_of_two_levels_is_known_again_from_their_sizes_and_scales(n: int, factor: int, down: bool) -> None:
+    m = max(1, n // factor) if down else math.ceil(n / factor)
+    (found,) = factors_between((n,), (m,))
+    assert m in (n // found, math.ceil(n / found))
+    if m in (n // factor, math.ceil(n / factor)) and factor <= n:
+        assert factors_between((n,), (m,), ratios=[factor * 1.004]) == (factor,)  # 13 -> 4 fits 3 and 4
+    assert factors_between((n,), (m,), ratios=[math.inf])[0] >= 1
+
+
 # ----------------------------------------------------------------------------------------------------------- plans
 @st.composite
 def pyramids(draw: st.DrawFn, pixels: int = 600) -> tuple[list[Shape], list[Shape], list[Shape]]:

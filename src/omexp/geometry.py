@@ -143,10 +143,12 @@ def windows_target(region: Region, factors: Sequence[int], shape: Sequence[int])
     )
 
 
-def factors_between(fine: Sequence[int], coarse: Sequence[int], *, where: str = "pyramid") -> Shape:
-    """The window that leads from one stored level shape to the next: the rounded ratio, at least 1.
+def factors_between(fine: Sequence[int], coarse: Sequence[int], *, ratios: Sequence[float] | None = None, where: str = "pyramid") -> Shape:
+    """The window that leads from one stored level shape to the next: a whole f, sizes ``n / f`` rounded up or down.
 
-    A ratio of 2.004 (501 -> 250) means windows of 2; the last source pixels may then belong to no window.
+    A ratio of 2.004 (501 -> 250) means windows of 2; the last source pixels may then belong to no window. Small sizes fit several
+    windows (13 -> 4 rounds down by 3 and up by 4): then `ratios`, the scales of the coarse level over the fine one's, decide where
+    they are given, else the window nearest to n / m.
 
     Raises
     ------
@@ -154,20 +156,24 @@ def factors_between(fine: Sequence[int], coarse: Sequence[int], *, where: str = 
         The coarse level is larger than the fine one, or no rounding of ``n / f``: windows would hold no pixel, or leave out more than
         a cut one at the edge (100 -> 70).
     """
-    factors = []
-    for axis, (n, m) in enumerate(zip(fine, coarse, strict=True)):
-        factor = max(1, round(n / m)) if m else 1
-        if m == ceil_div(n, factor + 1):  # 10 -> 4 is a ceil by 3, though 2.5 rounds to 2
-            factor += n - m * factor >= factor
-        while factor > 1 and m > ceil_div(n, factor):  # 275 -> 137 rounds to 2; 5 -> 2 rounds to 2; never past the edge
-            factor -= 1
-        if m > ceil_div(n, factor) or n - m * factor >= factor:
-            raise ArgumentError(
-                f"the levels are no pyramid of whole windows along axis {axis}",
-                where=where,
-                got=f"{tuple(fine)} -> {tuple(coarse)}",
-                allowed="sizes n / f, rounded down or up, for a whole f",
-                hint="Write such a level yourself, with set_array.",
-            )
-        factors.append(factor)
-    return tuple(factors)
+    told = ratios or (0.0,) * len(fine)
+    factors = tuple(_window(n, m, ratio) for n, m, ratio in zip(fine, coarse, told, strict=True))
+    if 0 in factors:
+        raise ArgumentError(
+            f"the levels are no pyramid of whole windows along axis {factors.index(0)}",
+            where=where,
+            got=f"{tuple(fine)} -> {tuple(coarse)}",
+            allowed="sizes n / f, rounded down or up, for a whole f",
+            hint="Write such a level yourself, with set_array.",
+        )
+    return factors
+
+
+def _window(n: int, m: int, ratio: float) -> int:
+    """The window by which n pixels become m; 0 if there is none."""
+    if m == 0:
+        return int(n == 0)
+    nearest = max(1, round(n / m))
+    told = round(min(ratio, n))  # a window is never larger than the axis
+    fitting = (f for f in (told, nearest, nearest - 1, nearest + 1) if f >= 1 and m in (n // f, ceil_div(n, f)))
+    return next(fitting, 0)

@@ -35,7 +35,8 @@ def print_demo(console: Console, report: DemoReport) -> None:
     table.add_row("all", _counted(report.images, "images"), f"{report.seconds:.2f}", "", "", "")
     console.print(table)
     console.print(f"reader   {escape(f'{report.reader}: {report.reader_reason}')}", soft_wrap=True)
-    console.print(f"label    {escape(report.label)}, tables {escape(report.label)}_ROI, {escape(report.label)}_features", soft_wrap=True)
+    tables = f"tables {report.label}_ROI, {report.label}_features"
+    console.print(escape(f"label    {report.label}, from channel {report.segmented_in}; {tables}"), soft_wrap=True)
     for name, path in (("plate", report.plate), ("objects", report.objects_plate), ("picture", report.overview)):
         console.print(f"{name:8} {escape(str(path))}", soft_wrap=True)
 

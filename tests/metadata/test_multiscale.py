@@ -155,3 +155,9 @@ def test_the_nearest_level_is_the_one_with_the_nearest_pixel_size() -> None:
     assert meta.nearest(PixelSize(1.4, 1.4, space_unit="nanometer")) == "0"
     assert meta.nearest(PixelSize(3.1, 3.1, space_unit="nanometer")) == "2"
     assert meta.nearest(PixelSize(0.002, 0.002, z=0.001, space_unit="micrometer")) == "1"
+
+
+def test_the_ratio_of_two_levels_is_that_of_their_scales() -> None:
+    meta = image((1.0, 0.5, 0.5), (1.0, 2.0, 1.5), (2.0, 2.0, 3.0), names="zyx")
+    assert meta.ratios(["0", "1", "2"]) == [(1.0, 4.0, 3.0), (2.0, 1.0, 2.0)]
+    assert meta.ratios(["2"]) == []

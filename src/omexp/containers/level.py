@@ -288,7 +288,8 @@ class Level:
         paths = self._meta.by_resolution
         paths = paths[paths.index(self._path) :]
         levels = [self._stored, *[level_array(self._group, self._meta, p) for p in paths[1:]]]
-        factors = [factors_between(a.shape, b.shape, where=self.where) for a, b in itertools.pairwise(levels)]
+        steps = zip(itertools.pairwise(levels), self._meta.ratios(paths), strict=True)
+        factors = [factors_between(a.shape, b.shape, ratios=r, where=self.where) for (a, b), r in steps]
         backend, reason = choose_backend(device, method, self._stored.zarr.nbytes)
         source = choose_reader(self._stored, backend)
         built = build(

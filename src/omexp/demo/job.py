@@ -7,6 +7,7 @@ are cut out and rewritten, measured into a table; a picture of the plate ends it
 from __future__ import annotations
 
 import math
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,7 @@ MADE, BUILT, SEGMENTED, LABELLED, REWRITTEN, MEASURED, DRAWN = (
     "measure objects",
     "draw the plate",
 )
+_NUCLEAR = re.compile(r"dapi|hoechst|nucle|draq|h2b", re.IGNORECASE)
 HERE = "where the container's arrays live"
 OBJECT_MEAN = 16384  # of each rewritten object: a quarter of uint16, so that four times the mean still fits
 
@@ -47,6 +49,7 @@ class DemoReport:
     objects_plate: Path
     overview: Path
     label: str
+    segmented_in: str
     images: int
     objects: int
     steps: tuple[Step, ...]
@@ -65,9 +68,9 @@ def run_demo(
 ) -> DemoReport:
     """Carry out the main job on a plate.
 
-    For every image: build the pyramid; segment nuclei in the first channel; write them as a label with its pyramid and a table of their
-    boxes; cut out each nucleus, scale it to the same mean and write it into an image of a second plate, where only nuclei are; measure
-    each nucleus in every channel into a feature table. At last draw the plate.
+    For every image: build the pyramid; segment nuclei in the channel named as a nuclear stain (else the first); write them as a label with
+    its pyramid and a table of their boxes; cut out each nucleus, scale it to the same mean and write it into an image of a second
+    plate, where only nuclei are; measure each nucleus in every channel into a feature table. At last draw the plate.
 
     Parameters
     ----------
@@ -124,6 +127,7 @@ def run_demo(
         objects_plate=objects_target,
         overview=picture,
         label=label,
+        segmented_in=_told_channel(next(iter(images.values())).get_image()),
         images=len(images),
         objects=ledger.steps[SEGMENTED].count,
         steps=tuple(ledger.steps.values()),
@@ -190,12 +194,22 @@ def _process(container: OmeZarrContainer, objects_store: Any, label_name: str, d
         ledger.add(MEASURED, len(table.dataframe), _bytes(label) + _bytes(image), device=container.device, reason=HERE)
 
 
+def nuclear_channel(image: Image) -> int:
+    """The index of the first channel whose name is a nuclear stain's; 0 if there is none."""
+    return next((i for i, name in enumerate(image.channel_labels) if _NUCLEAR.search(name)), 0)
+
+
+def _told_channel(image: Image) -> str:
+    name = image.channel_labels[nuclear_channel(image)]
+    return name if _NUCLEAR.search(name) else f"{name} (no channel is named as a nuclear stain: objects are its bright bodies)"
+
+
 def _segmented(image: Image) -> tuple[list[Array], int]:
     """One (z, y, x) array of labels per time point, ids unique over time; and the number of objects."""
     stacks: list[Array] = []
     found = 0
     for time_point in range(image.dimensions.get("t", 1) or 1):
-        pixels = image.get_array(axes_order="zyx", **_selected(image, t=time_point, c=0))
+        pixels = image.get_array(axes_order="zyx", **_selected(image, t=time_point, c=nuclear_channel(image)))
         xp = backend_of(pixels).xp
         ids = segment_nuclei(pixels)
         stacks.append(xp.where(ids > 0, ids + found, ids))
@@ -208,15 +222,15 @@ def _empty_like(container: OmeZarrContainer, image: Image, store: Any) -> Image:
     at = image.meta.multiscale.axes.index("c")
     shape = tuple(1 if i == at else n for i, n in enumerate(image.shape))
     return container.derive_image(
-        store, shape=shape, dtype="uint16", channel_labels=[f"{image.channel_labels[0]}, equal means"], overwrite=True
+        store, shape=shape, dtype="uint16", channel_labels=[f"{image.channel_labels[nuclear_channel(image)]}, equal means"], overwrite=True
     ).get_image()
 
 
 def _rewritten(source: MaskedImage, target: Image) -> Image:
-    """The target, with each object of the source's first channel in it, scaled to `OBJECT_MEAN`."""
+    """The target, with each object of the source's nuclear channel in it, scaled to `OBJECT_MEAN`."""
     objects = MaskedImage(target.group, target.meta, target.path, target.backend, mask=source.masking_label, objects=source.objects)
     for number in source.labels():
-        pixels = source.get_roi_masked(label=number, **_selected(source, c=0))
+        pixels = source.get_roi_masked(label=number, **_selected(source, c=nuclear_channel(source)))
         backend = backend_of(pixels)
         xp = backend.xp
         values = xp.astype(pixels, backend.dtype("float32"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from omexp.metadata.channels import ChannelsMeta
@@ -57,6 +59,11 @@ class ImageMeta:
     def pixel_size(self, path: str) -> PixelSize:
         """The pixel size of the level at `path`."""
         return self.multiscale.pixel_size(path)
+
+    def ratios(self, paths: Sequence[str]) -> list[tuple[float, ...]]:
+        """The scale of each level over that of the one before, per axis."""
+        scales = [self.multiscale.datasets[self.paths.index(path)].transform.scale for path in paths]
+        return [tuple(b / a for a, b in zip(*pair, strict=True)) for pair in itertools.pairwise(scales)]
 
     @property
     def finest(self) -> str:
