@@ -13,7 +13,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from omexp.errors import ArgumentError
-from omexp.world import SNAP_PX, PixelSize, pixel_span, zoomed_span
+from omexp.world import SNAP_PX, PixelSize, pixel_span
 
 SIZES = st.floats(1e-3, 1e3)
 
@@ -60,26 +60,6 @@ def test_a_thousand_tiles_side_by_side_share_no_pixel_and_leave_no_gap() -> None
 def test_an_interval_without_finite_bounds_is_refused(interval: tuple[float, float]) -> None:
     with pytest.raises(ArgumentError, match="an interval must have finite bounds; got start"):
         pixel_span(*interval, 1e-300)
-
-
-# ------------------------------------------------------------------------------------------------------------ zooms
-@given(st.integers(-50, 50), st.integers(0, 50), st.floats(0.1, 10))
-def test_a_zoom_keeps_the_centre(start: int, length: int, factor: float) -> None:
-    a, b = zoomed_span(start, start + length, factor)
-    exact = length * factor
-    assert abs((a + b) - (2 * start + length)) <= 1  # the borders are rounded apart
-    assert exact - 2 * SNAP_PX <= b - a < exact + 2 + 1e-6
-
-
-@given(st.integers(-50, 50), st.integers(0, 50))
-def test_a_zoom_by_one_changes_nothing(start: int, length: int) -> None:
-    assert zoomed_span(start, start + length, 1) == (start, start + length)
-
-
-@pytest.mark.parametrize("factor", [0, -1, math.nan, math.inf, "2", None])
-def test_a_zoom_factor_that_is_no_positive_number_is_refused(factor: Any) -> None:
-    with pytest.raises(ArgumentError, match="zoom_factor must be a positive number; got"):
-        zoomed_span(0, 10, factor)
 
 
 # ------------------------------------------------------------------------------------------------------ pixel sizes

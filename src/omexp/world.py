@@ -14,7 +14,7 @@ from typing import Any
 
 from omexp.errors import ArgumentError
 
-__all__ = ["SNAP_PX", "PixelSize", "is_positive", "pixel_span", "zoomed_span"]
+__all__ = ["SNAP_PX", "PixelSize", "is_positive", "pixel_span"]
 
 SNAP_PX = 0.01  # a bound this close to a pixel border is that border: 0.325 * 40 is not 13.0 in binary
 
@@ -152,16 +152,3 @@ def pixel_span(start: float, length: float, pixel_size: float) -> tuple[int, int
 def _snapped(value: float, otherwise: Callable[[float], int]) -> int:
     nearest = round(value)
     return nearest if abs(value - nearest) <= SNAP_PX else otherwise(value)
-
-
-def zoomed_span(start: int, stop: int, factor: float) -> tuple[int, int]:
-    """A pixel interval scaled about its own centre, not yet clipped: the centre never moves.
-
-    Examples
-    --------
-    >>> zoomed_span(10, 20, 2)
-    (5, 25)
-    """
-    if not is_positive(factor):
-        raise ArgumentError("zoom_factor must be a positive number", got=repr(factor), allowed="finite, above 0")
-    return pixel_span(start - (factor - 1) * (stop - start) / 2, factor * (stop - start), 1.0)

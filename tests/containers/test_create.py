@@ -200,6 +200,14 @@ def test_display_windows_follow_the_pixels(tmp_path: Path, backend: Case) -> Non
     assert [(c.window.start, c.window.end) for c in whole.meta.channels_meta.channels] == [(0, 65535)] * 2
 
 
+def test_the_window_of_a_large_level_is_taken_from_its_middle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("omexp.containers.building.SAMPLE_PX", 16 * 16)
+    values = np.full((2, 64, 64), 9999, "uint16")
+    values[:, 24:40, 24:40] = 50
+    container = create(tmp_path / "a.zarr", values, axes_names="cyx", levels=1)
+    assert [(c.window.start, c.window.end) for c in container.meta.channels_meta.channels] == [(50, 51)] * 2
+
+
 def test_an_empty_image_reads_as_zeros_and_stores_no_chunk(tmp_path: Path, backend: Case) -> None:
     container = omexp.create_empty_ome_zarr(tmp_path / "a.zarr", (16, 128, 128), xy_pixelsize=0.65, z_spacing=1.0, device=backend.backend)
     got = container.get_image().get_array()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
 from omexp.backend import to_host
 from omexp.containers.blueprint import Blueprint
-from omexp.geometry import Region
+from omexp.geometry import Region, Shape
 from omexp.kernels.quantiles import display_range
 from omexp.metadata.channels import ChannelsMeta, Window
 from omexp.metadata.image import ImageMeta
@@ -20,6 +21,8 @@ from omexp.storage.reading import Reader, choose_reader
 from omexp.storage.swap import new_group
 
 __all__ = ["write_image"]
+
+SAMPLE_PX = 1 << 22  # of a channel; an image of one level must not be sorted whole for its display window
 
 
 def write_image(
@@ -66,10 +69,19 @@ def _with_windows(meta: ImageMeta, channels: ChannelsMeta, coarsest: Reader, per
     position = meta.multiscale.axes.index("c")
     shown = []
     for i, channel in enumerate(channels.channels):
-        spans = [(i, i + 1) if axis == position else (0, n) for axis, n in enumerate(coarsest.shape)]
-        pixels = coarsest.read(Region(tuple(a for a, _ in spans), tuple(b for _, b in spans)))
+        pixels = coarsest.read(_sample(coarsest.shape, position, i))
         low, high = map(float, to_host(display_range(pixels, percentiles[0] / 100, percentiles[1] / 100)).tolist())
         end = high if high > low else low + 1.0  # equal ends make viewers divide by zero
         window = channel.window or Window(low, end, low, end)
         shown.append(replace(channel, window=Window(min(window.min, low), max(window.max, end), low, end)))
     return replace(channels, channels=tuple(shown))
+
+
+def _sample(shape: Shape, position: int | None, channel: int) -> Region:
+    """The box of one channel that its window is taken from: all of it, or its middle, halved along its longest axis until it is small."""
+    sizes = [1 if axis == position else n for axis, n in enumerate(shape)]
+    while math.prod(sizes) > SAMPLE_PX:
+        longest = sizes.index(max(sizes))
+        sizes[longest] = -(-sizes[longest] // 2)
+    start = [channel if axis == position else (n - size) // 2 for axis, (n, size) in enumerate(zip(shape, sizes, strict=True))]
+    return Region(tuple(start), tuple(a + size for a, size in zip(start, sizes, strict=True)))

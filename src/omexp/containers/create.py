@@ -90,7 +90,8 @@ def create_ome_zarr_from_array(
     method
         How levels are made: "mean", "median", "mode", "min", "max", "nearest".
     percentiles
-        The display window of each channel, of the pixels of the coarsest level that are not 0; None: the dtype's whole range.
+        The display window of each channel, of the pixels of the coarsest level that are not 0 (of its middle, where it has more than
+        4 million pixels); None: the dtype's whole range.
     workers
         Threads; None for all CPUs.
     progress
