@@ -150,3 +150,14 @@ def test_stores_whose_finest_level_is_not_listed_first_or_called_0(tmp_path: Pat
     assert container.derive_image(tmp_path / "b.zarr").levels_paths == ["fine", "middle", "coarse"]
     assert container.derive_label("cells").path == "fine"
     assert container.derive_image(tmp_path / "c.zarr", shape=(8, 8)).levels_paths == ["0", "1", "2"]
+
+
+def test_a_label_is_derived_level_for_level_where_the_levels_are_no_pyramid_of_whole_windows() -> None:
+    container = omexp.create_ome_zarr_from_array({}, np.ones((100, 100), "uint16"), xy_pixelsize=1.0, levels=2)
+    group = container.group.zarr
+    del group["1"]
+    group.create_array("1", shape=(70, 70), dtype="uint16", chunks=(70, 70))
+    container.derive_label("cells")
+    assert [container.get_label("cells", path).shape for path in "01"] == [(100, 100), (70, 70)]
+    with pytest.raises(ArgumentError, match="no pyramid of whole windows"):
+        container.get_image().consolidate()

@@ -5,7 +5,6 @@ Everything that can be refused is refused here, before anything is on disk.
 
 from __future__ import annotations
 
-import itertools
 import operator
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -82,7 +81,10 @@ class ImageOptions(LayoutOptions, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Blueprint:
-    """A new image or label: its metadata, a layout per level, and the window that leads from each level to the next."""
+    """A new image or label: its metadata, a layout per level, and the window that leads from each level to the next.
+
+    A copy of another image's levels has no windows: nothing is reduced, and the levels need not be a pyramid of whole windows.
+    """
 
     meta: ImageMeta
     layouts: tuple[Layout, ...]
@@ -150,7 +152,9 @@ def plan_derived_image(
     if not same_axes:
         inherited = {key: value for key, value in inherited.items() if key not in ("chunks", "shards")}
     elif "scaling_factors" not in options and len(order) > 1:
-        inherited["scaling_factors"] = factors_between(finest.shape, arrays[meta.paths.index(order[1])].shape)
+        inherited["scaling_factors"] = factors_between(
+            finest.shape, arrays[meta.paths.index(order[1])].shape, ratios=meta.ratios(order[:2])[0], where="derive_image"
+        )
     planned: dict[str, Any] = {
         "axes_names": names,
         "pixelsize": (sizes[axes.canonical["y"]], sizes[axes.canonical["x"]]),
@@ -226,9 +230,8 @@ def _copied(
         layouts.append(plan_layout(shape, options.get("dtype", array.dtype), axes.names, zarr_format=version.zarr_format, **layout))
     multiscale = Multiscale(axes, tuple(datasets), options.get("name"))
     new = ImageMeta(version.tag, multiscale, _channels(axes, layouts[0].shape, layouts[0], options))
-    factors = tuple(factors_between(a.shape, b.shape) for a, b in itertools.pairwise(layouts))
     same_dtype = layouts[0].dtype == arrays[0].dtype
-    return Blueprint(_with_channels_of(meta, new, options, same_dtype=same_dtype), tuple(layouts), factors)
+    return Blueprint(_with_channels_of(meta, new, options, same_dtype=same_dtype), tuple(layouts), ())
 
 
 def _inherited_layout(meta: ImageMeta, finest: StoredArray, options: Mapping[str, Any]) -> dict[str, Any]:

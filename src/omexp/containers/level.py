@@ -239,11 +239,9 @@ class Level:
         selection, arrangement = self._select(slicing, axes_order)
         selection.require_distinct(self.where)
         lazy = as_lazy_patch(patch)
-        if lazy is None or not selection.is_box:
-            self._write_checked(computed(patch, self._backend), selection, arrangement)
-            return
-        self._check_patch(lazy.shape, lazy.dtype, selection, arrangement)
-        if lazy.reads(self.where):
+        if lazy is not None:  # before anything is computed
+            self._check_patch(lazy.shape, lazy.dtype, selection, arrangement)
+        if lazy is None or not selection.is_box or lazy.reads(self.where):
             self._write_checked(computed(patch, self._backend), selection, arrangement)
             return
 
