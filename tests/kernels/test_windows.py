@@ -15,12 +15,14 @@ from omexp.backend import native, numpy_backend
 from omexp.errors import ArgumentError, BackendMismatchError, DTypeError
 from omexp.geometry import blocks
 from omexp.kernels import _host, windows
+from omexp.kernels.methods import Methods
 from omexp.kernels.windows import METHODS, downsample, reduce_windows
 from tests.reference import downsample_reference
 
 INTEGERS = ["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
 FLOATS = ["float16", "float32", "float64"]
-SIX = ["mean", "median", "mode", "min", "max", "nearest"]
+SIX = ["mean", "median", "mode", "min", "max", "nearest"]  # TensorStore's
+EIGHT = [*SIX, "label_image", "central"]  # all but the gaussian, whose tests are in test_gaussian.py
 
 
 def pixels(seed: int, shape: tuple[int, ...], dtype: str, kind: str = "any") -> np.ndarray:
@@ -94,6 +96,31 @@ def test_the_nearest_pixel_is_the_first_of_its_window() -> None:
         assert downsample(array, (3, 2), method=method).tolist() == [[0, 2, 4], [15, 17, 19]]
 
 
+def test_a_label_image_takes_the_mode_of_the_central_pixels_only() -> None:
+    array = np.array([9, 4, 3, 9, 9, 5, 5, 9, 8, 8])
+    assert downsample(array, 4, method="label_image").tolist() == [3, 5, 8]
+    assert downsample(array, 5, method="label_image").tolist() == [3, 9]
+    assert downsample(np.array([[9, 9, 9, 9], [9, 2, 2, 9], [9, 3, 3, 9], [9, 9, 9, 9]]), 4, method="label_image").tolist() == [[2]]
+
+
+def test_the_central_pixel_is_the_lower_one_of_two() -> None:
+    array = np.arange(11)
+    assert downsample(array, 4, method="central").tolist() == [1, 5, 9]
+    assert downsample(array, 3, method="central").tolist() == [1, 4, 7, 10]
+
+
+@pytest.mark.parametrize("n", range(1, 13))
+@pytest.mark.parametrize("factor", range(1, 8))
+def test_centres_beyond_the_far_edge_are_its_last_pixel(n: int, factor: int) -> None:
+    array = np.arange(n)
+    windows = range(-(-n // factor))
+    lower = [min(p * factor + (factor - 1) // 2, n - 1) for p in windows]
+    assert downsample(array, factor, method="central").tolist() == lower
+    assert downsample(array, factor, method="label_image").tolist() == lower  # of two distinct pixels the lower value wins
+    upper = [n - 1 - min(p * factor + factor // 2, n - 1) for p in windows]
+    assert downsample(array[::-1], factor, method="label_image").tolist() == upper
+
+
 @pytest.mark.parametrize("method", ["mean", "median", "mode"])
 def test_a_bool_window_takes_the_majority_and_a_tie_is_false(method: str) -> None:
     array = np.array([True, True, False, True, False, False, True])
@@ -128,11 +155,13 @@ def test_nan_and_zeros_are_treated_as_the_docstring_says() -> None:
         "median": [1, nan, 0.0, -0.0],
         "mode": [1, nan, 0.0, -0.0],
         "nearest": [nan, nan, -0.0, -0.0],
+        "label_image": [1, nan, 0.0, -0.0],
+        "central": [1, nan, 0.0, -0.0],
     }
     for method, values in expected.items():
         found = downsample(array, (1, 4), method=method)[:, 0]
         wanted = np.array(values, "float32")
-        undefined = 2 if method in ("median", "mode") else None  # both zeros in one window
+        undefined = 2 if method in ("median", "mode", "label_image") else None  # both zeros in one window
         keep = [row for row in range(4) if row != undefined]
         assert_same(found[keep], wanted[keep])
         np.testing.assert_array_equal(found, wanted)
@@ -152,7 +181,7 @@ def test_inf_minus_inf_and_overflow_warn_nobody() -> None:
 
 
 # ------------------------------------------------------------------------------------------------ on every backend
-@pytest.mark.parametrize("method", SIX)
+@pytest.mark.parametrize("method", EIGHT)
 @settings(max_examples=15)
 @given(data=st.data())
 def test_every_backend_equals_the_reference(backend: Any, method: str, data: st.DataObject) -> None:
@@ -165,11 +194,11 @@ def test_every_backend_equals_the_reference(backend: Any, method: str, data: st.
     assert_same(backend.host(given_array), array)
 
 
-@pytest.mark.parametrize("method", SIX)
+@pytest.mark.parametrize("method", EIGHT)
 def test_every_backend_equals_the_reference_for_nan_inf_and_both_zeros(backend: Any, method: str) -> None:
     array = pixels(3, (13, 11), "float32", "special")
     found = downsample(backend.array(array), (3, 2), method=method)
-    assert_same(backend.host(found), downsample_reference(array, (3, 2), method), signs=method not in ("median", "mode"))
+    assert_same(backend.host(found), downsample_reference(array, (3, 2), method), signs=method not in ("median", "mode", "label_image"))
 
 
 @pytest.mark.parametrize("method", ["median", "mode"])
@@ -233,7 +262,7 @@ LAYOUTS = {
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("method", SIX)
+@pytest.mark.parametrize("method", EIGHT)
 @pytest.mark.parametrize("dtype", ["bool", "int16", "uint16", "uint64", "float32"])
 def test_any_memory_layout_gives_the_same_pixels(layout: str, method: str, dtype: str) -> None:
     array = LAYOUTS[layout](pixels(5, (10, 12), dtype, "range"))
@@ -246,14 +275,14 @@ def test_any_memory_layout_gives_the_same_pixels(layout: str, method: str, dtype
 
 def test_long_doubles_keep_their_precision() -> None:
     array = np.array([1, 2, 3, 3], np.longdouble) / 3
-    for method in SIX:
+    for method in EIGHT:
         found = downsample(array, 2, method=method)
         assert found.dtype == np.longdouble
         np.testing.assert_array_equal(found, downsample_reference(array, (2,), method))
 
 
 @settings(max_examples=40)
-@given(job=jobs(INTEGERS + FLOATS), method=st.sampled_from(SIX), windows_per_block=st.integers(1, 3))
+@given(job=jobs(INTEGERS + FLOATS), method=st.sampled_from(EIGHT), windows_per_block=st.integers(1, 3))
 def test_any_cut_between_windows_gives_the_same_pixels(job: Any, method: str, windows_per_block: int) -> None:
     array, factors = job
     whole = reduce_windows(array, factors, method)
@@ -264,7 +293,7 @@ def test_any_cut_between_windows_gives_the_same_pixels(job: Any, method: str, wi
     assert_same(cut, whole)
 
 
-@pytest.mark.parametrize("method", SIX)
+@pytest.mark.parametrize("method", EIGHT)
 def test_many_threads_give_the_same_pixels(method: str) -> None:
     arrays = [pixels(seed, (3, 130, 127), "uint16") for seed in range(8)]
     with ThreadPoolExecutor(4) as pool:
@@ -309,6 +338,18 @@ def test_both_zeros_and_inf_equal_tensorstore_but_for_the_sign_of_zero(method: s
     assert_same(downsample(array, factors, method=method), by_tensorstore(array, factors, method), signs=False)
 
 
+# -------------------------------------------------------------------------------------------------------- ngff-zarr
+@pytest.mark.peers
+@pytest.mark.parametrize("factor", [2, 3, 4, 5])
+@pytest.mark.parametrize("shape", [(60, 60), (20, 40, 20)], ids=["2-D", "3-D"])
+def test_label_images_equal_ngff_zarr(shape: tuple[int, ...], factor: int) -> None:
+    ngff_zarr = pytest.importorskip("ngff_zarr")
+    array, method = pixels(1, shape, "uint16", "few"), ngff_zarr.Methods.ITKWASM_LABEL_IMAGE
+    theirs = ngff_zarr.to_multiscales(ngff_zarr.to_ngff_image(array), scale_factors=[factor], method=method).images[1].data.compute()
+    ours = downsample(array, factor, method=method)
+    assert_same(ours[tuple(slice(0, n) for n in theirs.shape)], theirs)  # they drop the windows that the far edge cuts
+
+
 # ----------------------------------------------------------------------------------------------------------- errors
 @pytest.mark.parametrize(
     "factors", [0, -1, 2.0, True, "2", None, (2,), (2, 2, 2), (2, 0), (2, 1.5), (True, 2), (2, "2"), np.array([1.0, 2.0])]
@@ -323,10 +364,15 @@ def test_factors_may_be_numpy_integers_and_arrays(factors: Any) -> None:
     assert downsample(np.zeros((4, 5)), factors).shape == (2, 3)
 
 
-@pytest.mark.parametrize("method", ["gaussian", "Mean", None, ["mean"]])
+@pytest.mark.parametrize("method", ["linear", "", None, ["mean"], 3])
 def test_an_unknown_method_is_refused_with_the_list_of_methods(method: Any) -> None:
-    with pytest.raises(ArgumentError, match="allowed: mean, median, mode, min, max, nearest, stride"):
+    with pytest.raises(ArgumentError, match="allowed: mean, gaussian, median, .*, itkwasm_gaussian, .*, stride"):
         downsample(np.zeros(4), 2, method=method)
+
+
+@pytest.mark.parametrize("method", ["MEAN", Methods.MEAN, Methods.ITKWASM_BIN_SHRINK, "DASK_BIN_SHRINK", "itk_bin_shrink"])
+def test_a_method_may_be_a_member_or_a_name_of_ngff_zarr_in_any_case(method: Any) -> None:
+    assert downsample(np.array([1, 2, 6]), 2, method=method).tolist() == [2, 6]
 
 
 @pytest.mark.parametrize("dtype", ["complex64", "complex128", "O", "U3", "S3", "datetime64[s]", "timedelta64[s]", "V4"])

@@ -13,7 +13,7 @@ import numpy as np
 
 from omexp.backend import native_for
 from omexp.geometry import Shape, blocks, level_shape, windows_source
-from omexp.kernels import _host_labels  # noqa: F401  native() imports this module only; that one registers the bodies for labels
+from omexp.kernels import _host_gaussian, _host_labels  # noqa: F401  native() imports this module only; those register their bodies
 from omexp.kernels.windows import divide_half_even, fold, max_of, mean_of, median_of, min_of, mode_of, sum_dtype, uniform_pieces, views_of
 
 TILE_BYTES = 2**20  # uint16 (2, 2) mean: 4.2 GB/s at 1 MiB, 2.1 at 128 KiB, 4.5 at 2 MiB
@@ -122,8 +122,11 @@ def _words(pixels: np.ndarray, wide: np.dtype) -> np.ndarray | None:
 
 def _halves_added(words: np.ndarray) -> np.ndarray:
     bits = 4 * words.itemsize
-    total = words << bits
-    total >>= bits  # arithmetic for signed dtypes: keeps the sign
+    if words.dtype.kind == "u":
+        total = words & words.dtype.type(2**bits - 1)
+    else:
+        total = words << bits
+        total >>= bits  # arithmetic: keeps the sign
     total += words >> bits
     return total
 

@@ -19,11 +19,15 @@ import numpy as np
 from omexp.backend import Array, backend_of, dtype_of, native
 from omexp.errors import ArgumentError, DTypeError
 from omexp.geometry import Region, Shape, ceil_div, level_shape, windows_source
+from omexp.kernels.gaussian import window_gaussian
+from omexp.kernels.methods import resolve_method
 
 __all__ = [
     "METHODS",
     "downsample",
     "reduce_windows",
+    "window_central",
+    "window_label_image",
     "window_max",
     "window_mean",
     "window_median",
@@ -39,7 +43,7 @@ Reduce = Callable[[Any, Array, Shape], Array]  # (namespace, pixels, window) -> 
 
 
 def downsample(array: Array, factors: int | Sequence[int], *, method: str = "mean") -> Array:
-    """One pixel for each window of pixels, as TensorStore's ``downsample`` driver computes it.
+    """One pixel for each window of pixels: a level of a pyramid from the one before.
 
     Parameters
     ----------
@@ -48,34 +52,51 @@ def downsample(array: Array, factors: int | Sequence[int], *, method: str = "mea
     factors
         The window's size in pixels: one int for all axes or one per axis, each at least 1.
     method
+        A member of `omexp.Methods`, its value or name in any case, ngff-zarr's included, or a member of ngff-zarr's enum.
+
         ``"mean"``: of integers exact, rounded half to even; of floats the pixels are added to 0.0 in C order, in their own dtype
         (float32 for float16), and divided once. ``"median"``: the lower middle value. ``"mode"``: the most frequent value, ties
         to the lowest. ``"min"``, ``"max"``. ``"nearest"`` (or ``"stride"``): the first pixel. The mean, median and mode of bools
-        are the value of more than half of the pixels, ties to False.
+        are the value of more than half of the pixels, ties to False. All these are TensorStore's ``downsample`` driver's.
+
+        ``"gaussian"``: per axis the discrete Gaussian of variance ``(f * f - 1) / (8 ln 2)``, cut where it keeps 0.99 and normalised
+        (`omexp.kernels.gaussian.gaussian_taps`), at the window's centre ``p * f + (f - 1) / 2``. It reaches beyond the window; beyond
+        the array its border pixels are repeated. Axes with factor 1, or of one pixel, are not filtered. Computed in float32 for bools,
+        integers of up to 16 bits, float16 and float32, else in float64, in one fixed order of operations; integers are rounded once,
+        half to even, and clipped; bools are 0 and 1 and true above 0.5. ngff-zarr's ITKWASM_GAUSSIAN, which rounds as single steps may,
+        differs by at most one grey value.
+
+        ``"label_image"``: the mode of the window's central pixels only, per axis the central one of an odd factor and the central two
+        of an even one, clamped to the array's last pixel; ngff-zarr's ITKWASM_LABEL_IMAGE. ``"central"``: the lower one of these,
+        pixel ``p * f + (f - 1) // 2``.
 
     Returns
     -------
     array
-        Same library, device and dtype, shape ``ceil(n / factor)`` per axis, never a view of the input.
+        Same library, device and dtype, shape ``ceil(n / factor)`` per axis, never a view of the input. A pixel stands for the
+        centre of its window; ``"nearest"``, and ``"central"`` with an even factor, take a pixel beside it.
 
     Notes
     -----
     At the far edge a window holds the pixels that exist; a factor may exceed its axis; empty axes stay empty. With every factor
-    1 the result is a copy. Values do not depend on how an array was cut, as long as cuts fall between windows.
+    1 the result is a copy. Values do not depend on how an array was cut, as long as cuts fall between windows; a gaussian needs
+    the pixels around a piece, too, which `omexp.kernels.regions` names.
 
     NaN: a mean with one is NaN; min and max skip NaNs and give +inf and -inf for a window of nothing else; median counts NaN as
-    the largest; to mode each NaN is a value of its own, above all others, so only a window of NaNs gives NaN. Zeros: -0.0 equals
-    0.0; a mean of -0.0 is 0.0, min and max keep the first zero they meet, and where a window holds both zeros the sign of a zero
-    median or mode is not defined. TensorStore leaves median and mode of NaN to its sort, adds floats in the order of memory (here
-    C order, whatever the memory is), and copies where all axes with a factor have one pixel, so that there a mean keeps -0.0,
+    the largest; to mode each NaN is a value of its own, above all others, so only a window of NaNs gives NaN; a gaussian is NaN
+    wherever one has a weight and where inf meets -inf, and inf where two pixels add up to more than its dtype holds. Zeros: -0.0
+    equals 0.0; a mean of -0.0 is 0.0, min and max keep the first zero they meet, and where a window holds both zeros the sign of a
+    zero median or mode is not defined. TensorStore leaves median and mode of NaN to its sort, adds floats in the order of memory
+    (here C order, whatever the memory is), and copies where all axes with a factor have one pixel, so that there a mean keeps -0.0,
     and min and max keep NaN. All else is equal bit for bit (NaN to NaN).
 
     Raises
     ------
     ArgumentError
-        A wrong number of factors, one that is not an int >= 1, a window above 2**30 pixels, or an unknown method.
+        A wrong number of factors, one that is not an int >= 1, a window above 2**30 pixels, a gaussian's factor above 1024, or an
+        unknown method.
     DTypeError
-        A complex, string, object, date or structured dtype.
+        A complex, string, object, date or structured dtype; a gaussian of a dtype that needs float64 on a device without it.
     BackendMismatchError
         Not an array.
 
@@ -87,8 +108,7 @@ def downsample(array: Array, factors: int | Sequence[int], *, method: str = "mea
            [8, 6]], dtype=uint8)
     """
     backend_of(array)
-    if not isinstance(method, str) or method not in METHODS:
-        raise ArgumentError("there is no such downsampling method", where="downsample", got=repr(method), allowed=", ".join(METHODS))
+    kernel = resolve_method(method).kernel
     dtype = _real_dtype(array)
     checked = _checked_factors(factors, array.ndim)
     window = tuple(min(f, n) for f, n in zip(checked, array.shape, strict=True))
@@ -96,7 +116,7 @@ def downsample(array: Array, factors: int | Sequence[int], *, method: str = "mea
         raise ArgumentError(
             "the windows are too large", where="downsample", got=f"{window} pixels of {dtype}", allowed="at most 2**30 pixels"
         )
-    return reduce_windows(array, checked, method)
+    return reduce_windows(array, checked, kernel)
 
 
 def _real_dtype(array: Array) -> np.dtype[Any]:
@@ -125,7 +145,7 @@ def _checked_factors(factors: Any, ndim: int) -> Shape:
 
 
 def reduce_windows(array: Array, factors: Shape, method: str) -> Array:
-    """`downsample` without its checks: `factors` has one int >= 1 per axis, `method` is in `METHODS`, the dtype is real."""
+    """`downsample` of a whole array without its checks: `factors` are ints >= 1, `method` is in `METHODS`, the dtype is real."""
     backend = backend_of(array)
     body = METHODS["nearest" if all(f == 1 for f in factors) else method]
     with backend.active():
@@ -163,14 +183,40 @@ def window_nearest(array: Array, factors: Shape) -> Array:
     return backend_of(array).xp.asarray(array[(*(slice(None, None, f) for f in factors), ...)], copy=True)
 
 
+def window_central(array: Array, factors: Shape) -> Array:
+    """Lower central pixel of each window, as a copy; see `downsample`."""
+    return _taken(array, factors, (1,) * len(factors))
+
+
+def window_label_image(array: Array, factors: Shape) -> Array:
+    """Most frequent value of the central pixels of each window, ties to the lowest; see `downsample`."""
+    central = tuple(1 if f % 2 else 2 for f in factors)
+    return reduce_windows(_taken(array, factors, central), central, "mode")
+
+
+def _taken(array: Array, factors: Shape, kept: Shape) -> Array:
+    """The central pixels of each window, one or two per axis; where the far edge cuts a window, clamped to the last pixel."""
+    backend = backend_of(array)
+    for axis, (n, f, k) in enumerate(zip(array.shape, factors, kept, strict=True)):
+        if f > k:
+            count = n // f * k + min(k, max(1, n % f - (f - 1) // 2) if n % f else 0)  # a pixel is not taken twice
+            places = backend.arange(count)
+            places = places // k * f + (f - 1) // 2 + places % k
+            array = backend.xp.take(array, backend.xp.minimum(places, backend.full(count, n - 1, "int64")), axis=axis)
+    return array
+
+
 METHODS: dict[str, Callable[[Array, Shape], Array]] = {
     "mean": window_mean,
+    "gaussian": window_gaussian,
     "median": window_median,
     "mode": window_mode,
     "min": window_min,
     "max": window_max,
     "nearest": window_nearest,
     "stride": window_nearest,
+    "label_image": window_label_image,
+    "central": window_central,
 }
 
 
