@@ -27,6 +27,7 @@ BUILTINS = {
     "NameNotFoundError": KeyError,
     "AlreadyExistsError": FileExistsError,
     "ReadOnlyError": PermissionError,
+    "StorageFullError": OSError,
     "StoredDataError": ValueError,
     "InvalidMetadataError": ValueError,
     "UnsupportedVersionError": ValueError,

@@ -127,6 +127,10 @@ class Backend:
             )
         return importlib.import_module(names[self.library])
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        known = self.library in ("numpy", "cupy")  # by name: modules and CUDA devices cannot be pickled
+        return (resolve_backend, (self.name,)) if known else (_of_names, (self.xp.__name__, self.device))
+
     def __repr__(self) -> str:
         return f"Backend({self.library}, {self.name})"
 
@@ -216,6 +220,10 @@ def _of_namespace(namespace: ModuleType) -> Backend:
             "not an array-API namespace", where="device", got=namespace.__name__, hint="Pass array_api_compat.numpy or another one."
         )
     return Backend(namespace, info().default_device())
+
+
+def _of_names(module: str, device: Any) -> Backend:
+    return Backend(importlib.import_module(module), device)
 
 
 def _cupy_backend(index: int) -> Backend:

@@ -10,6 +10,7 @@
     |  `- NameNotFoundError     (KeyError)           no such level, label, table, channel, well, object
     |- AlreadyExistsError       (FileExistsError)    something is there and overwrite is not set
     |- ReadOnlyError            (PermissionError)    a write to a store opened or kept read-only
+    |- StorageFullError         (OSError)            no space, or no quota, is left where something is written
     |- StoredDataError          (ValueError)         what is on disk is wrong
     |  |- InvalidMetadataError                       an OME-Zarr document breaks the specification
     |  |- UnsupportedVersionError                    an OME-Zarr version this package does not know
@@ -22,6 +23,7 @@ where, what was got, what is allowed and what to do next; the same parts are att
 
 from __future__ import annotations
 
+import errno
 import sys
 import warnings
 from typing import Any
@@ -40,6 +42,7 @@ __all__ = [
     "OmexpWarning",
     "ReadOnlyError",
     "SelectionError",
+    "StorageFullError",
     "StoreNotFoundError",
     "StoredDataError",
     "UnsupportedVersionError",
@@ -134,6 +137,12 @@ class AlreadyExistsError(OmexpError, FileExistsError):
 
 class ReadOnlyError(OmexpError, PermissionError):
     """A write to a store that is read-only."""
+
+
+class StorageFullError(OmexpError, OSError):
+    """No space is left where something is written; ``errno`` is ENOSPC, as in any `OSError` that says so."""
+
+    errno = errno.ENOSPC
 
 
 class StoredDataError(OmexpError, ValueError):

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from omexp.backend import counting_transfers, dtype_of
 from omexp.errors import ArgumentError
 from omexp.geometry import Region
+from omexp.geometry import blocks as grid_blocks
 from omexp.storage.sources import source_of
 from tests.conftest import Case
 
@@ -114,3 +115,29 @@ def test_a_dask_array_of_unknown_size_is_refused() -> None:
     array = da.from_array(np.arange(9), chunks=3)
     with pytest.raises(ArgumentError, match="this is no array that can be written .*NaN"):
         source_of(array[array > 3])
+
+
+# ------------------------------------------------------------------------------------------------------ dask, once
+@pytest.mark.parametrize(
+    "blocks", [(1, 30, 40), (12, 30, 40), (5, 7, 40), (12, 11, 13), (2, 3, 4)], ids=["planes", "one", "uneven", "wide", "small"]
+)
+def test_each_block_of_a_dask_array_is_computed_once_whatever_boxes_cut_it(blocks: tuple[int, ...]) -> None:
+    pixels = np.arange(12 * 30 * 40, dtype="uint16").reshape(12, 30, 40)
+    calls: list[int] = []
+
+    def computed(block: np.ndarray) -> np.ndarray:
+        calls.append(block.size)
+        return block
+
+    array = da.from_array(pixels, chunks=blocks).map_blocks(computed, dtype="uint16", meta=np.empty((0, 0, 0), "uint16"))
+    source = source_of(array)
+    assert calls == []  # nothing is computed before it is asked for
+    for box in grid_blocks(pixels.shape, (4, 16, 16)):
+        np.testing.assert_array_equal(source.read(box), pixels[box.slices])
+    assert len(calls) == array.npartitions
+    assert sum(calls) == pixels.size
+
+
+def test_a_masked_array_is_refused() -> None:
+    with pytest.raises(ArgumentError, match="a masked array has no pixels under its mask"):
+        source_of(np.ma.masked_array(np.zeros((2, 2)), mask=True))

@@ -19,11 +19,12 @@ from zarr.buffer import cpu
 from zarr.storage import LocalStore, MemoryStore, StorePath, ZipStore
 
 import omexp
-from omexp.errors import AlreadyExistsError, ArgumentError, ReadOnlyError
+from omexp.errors import AlreadyExistsError, ArgumentError, ReadOnlyError, StoreNotFoundError
 from omexp.geometry import Region
 from omexp.storage.groups import Group, create_group, open_group
 from omexp.storage.layout import create_array, plan_layout
-from omexp.storage.swap import new_group
+from omexp.storage.local_building import exchange
+from omexp.storage.swap import long_work, new_group
 
 FORMATS = pytest.mark.parametrize("zarr_format", [2, 3])
 
@@ -220,7 +221,7 @@ def test_a_block_that_fails_leaves_a_memory_store_as_it_was(path: str) -> None:
 
 
 def test_where_two_paths_cannot_be_exchanged_two_renames_do_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("omexp.storage.swap.exchange", lambda one, other: False)
+    monkeypatch.setattr("omexp.storage.local_building.exchange", lambda one, other: False)
     for value in (1, 2):
         with new_group(tmp_path / "img.zarr", zarr_format=3, overwrite=value == 2) as group:
             fill(group, value)
@@ -229,7 +230,7 @@ def test_where_two_paths_cannot_be_exchanged_two_renames_do_it(tmp_path: Path, m
 
 
 def test_a_swap_that_fails_puts_back_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("omexp.storage.swap.exchange", lambda one, other: False)
+    monkeypatch.setattr("omexp.storage.local_building.exchange", lambda one, other: False)
     with new_group(tmp_path / "img.zarr", zarr_format=3, overwrite=False) as group:
         fill(group, 3)
     before, kept = tree(tmp_path), Path.rename
@@ -289,27 +290,153 @@ def test_a_process_killed_in_the_middle_leaves_the_old_group_readable(tmp_path: 
     with new_group(tmp_path / "img.zarr", zarr_format=3, overwrite=True) as group:  # the next one is not in the way of what is left
         fill(group, 4)
     assert whole(open_group(tmp_path / "img.zarr"), 4)
+    assert [p.name for p in tmp_path.iterdir()] == ["img.zarr"]  # and takes what is left away
 
 
 # ----------------------------------------------------------------------------------------------------- many at once
-def test_of_many_writers_to_one_free_place_one_wins_and_its_group_is_whole(tmp_path: Path) -> None:
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_of_many_writers_to_one_place_the_first_wins_and_the_others_are_refused_at_once(overwrite: bool, tmp_path: Path) -> None:
+    with new_group(tmp_path / "img.zarr", zarr_format=3, overwrite=overwrite) as group:
+        for other in (False, True):
+            with pytest.raises(AlreadyExistsError, match="img.zarr: another process is writing here. Wait until it has ended"):
+                new_group(tmp_path / "img.zarr", zarr_format=3, overwrite=other).__enter__()
+        fill(group, 3)
+    assert whole(open_group(tmp_path / "img.zarr"), 3)
+    with new_group(tmp_path / "img.zarr", zarr_format=3, overwrite=True) as group:
+        fill(group, 4)
+    assert whole(open_group(tmp_path / "img.zarr"), 4)
+    assert [p.name for p in tmp_path.iterdir()] == ["img.zarr"]
+
+
+def test_whoever_wins_a_race_for_a_place_its_group_is_whole(tmp_path: Path) -> None:
     writers = 8
     barrier = threading.Barrier(writers)
 
     def write(value: int) -> int | None:
+        barrier.wait(timeout=30)
         try:
-            with new_group(tmp_path / "img.zarr", zarr_format=3, overwrite=False) as group:
+            with new_group(tmp_path / "img.zarr", zarr_format=3, overwrite=True) as group:
                 fill(group, value, levels=1)
-                barrier.wait(timeout=30)
         except AlreadyExistsError:
             return None
         return value
 
-    with ThreadPoolExecutor(writers) as pool:
-        winners = [v for v in pool.map(write, range(1, writers + 1)) if v is not None]
-    assert len(winners) == 1
-    assert whole(open_group(tmp_path / "img.zarr"), winners[0], levels=1)
+    for _ in range(5):
+        with ThreadPoolExecutor(writers) as pool:
+            winners = [v for v in pool.map(write, range(1, writers + 1)) if v is not None]
+        assert open_group(tmp_path / "img.zarr").attributes["value"] in winners
+        assert whole(open_group(tmp_path / "img.zarr"), open_group(tmp_path / "img.zarr").attributes["value"], levels=1)
+        assert [p.name for p in tmp_path.iterdir()] == ["img.zarr"]
+
+
+def test_without_file_locks_the_first_to_end_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("omexp.storage.journal.fcntl", None)
+    free: dict[str, Any] = {"zarr_format": 3, "overwrite": False}
+    with pytest.raises(AlreadyExistsError, match="something is there already"), new_group(tmp_path / "img.zarr", **free) as slow:
+        with new_group(tmp_path / "img.zarr", **free) as quick:
+            fill(quick, 3)
+        fill(slow, 4)
+    assert whole(open_group(tmp_path / "img.zarr"), 3)
     assert [p.name for p in tmp_path.iterdir()] == ["img.zarr"]
+    with pytest.raises(ArgumentError, match="no file locks, which resume needs"):
+        long_work(tmp_path / "b.zarr", zarr_format=3, overwrite=False, work={"a": 1}, resume=True).__enter__()
+    assert [p.name for p in tmp_path.iterdir()] == ["img.zarr"]
+
+
+# ------------------------------------------------------------------------------------------------------- unfinished
+WORK: dict[str, Any] = {"image": "a"}
+
+
+def broken_off(place: Path, *, resume: bool = True, work: dict[str, Any] = WORK) -> bool:
+    """Fill a group and break off before its attributes are written. Whether it was gone on with."""
+    with pytest.raises(Stopped), long_work(place, zarr_format=3, overwrite=True, work=work, resume=resume) as (group, journal):
+        assert journal is not None
+        resumed = journal.resumed
+        if not resumed:
+            fill(group, 9, levels=1)
+            journal.add(0, Region((0, 0), (8, 8)))
+        raise Stopped
+    return resumed
+
+
+def test_work_that_is_to_be_resumed_stays_beside_and_says_so_and_is_gone_on_with(tmp_path: Path) -> None:
+    place = tmp_path / "img.zarr"
+    assert not broken_off(place)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".img.zarr.partial", ".img.zarr.partial.journal"]
+    with pytest.raises(StoreNotFoundError, match="was begun in .img.zarr.partial and is not finished: the same call with resume=True"):
+        open_group(place)
+    assert broken_off(place)
+    with long_work(place, zarr_format=3, overwrite=False, work=WORK, resume=True) as (group, journal):
+        assert journal is not None and journal.has(0, Region((0, 0), (8, 8))) and not journal.has(1, Region((0, 0), (8, 8)))
+        assert journal.level(0).tiles(0) == [Region((0, 0), (8, 8))]
+        assert (group.array("0").read(Region.whole((8, 8))) == 9).all()
+    assert open_group(place).members() == ["0"]
+    assert [p.name for p in tmp_path.iterdir()] == ["img.zarr"]
+
+
+@pytest.mark.parametrize(("work", "resume"), [(WORK, False), ({"image": "b"}, True), ({}, True), (None, False)])
+def test_other_work_at_the_same_place_begins_anew(work: dict[str, Any] | None, resume: bool, tmp_path: Path) -> None:
+    broken_off(tmp_path / "img.zarr")
+    with long_work(tmp_path / "img.zarr", zarr_format=3, overwrite=False, work=work, resume=resume) as (group, journal):
+        assert journal is None if work is None else not journal.resumed
+        assert group.members() == []
+        fill(group, 2)
+    assert whole(open_group(tmp_path / "img.zarr"), 2)
+    assert [p.name for p in tmp_path.iterdir()] == ["img.zarr"]
+
+
+def test_what_was_replaced_is_never_taken_for_unfinished_work(tmp_path: Path) -> None:
+    """A process that dies after the swap leaves the old group under the name of the unfinished one, beside a journal of the same work."""
+    place = tmp_path / "img.zarr"
+    with new_group(place, zarr_format=3, overwrite=False) as group:
+        fill(group, 3)
+    broken_off(place)
+    assert exchange(place, tmp_path / ".img.zarr.partial")
+    assert not broken_off(place)
+
+
+def test_a_replacement_in_two_steps_of_which_one_was_taken_is_undone(tmp_path: Path) -> None:
+    with new_group(tmp_path / ".img.zarr.old", zarr_format=3, overwrite=False) as group:
+        fill(group, 3)
+    with pytest.raises(AlreadyExistsError, match="something is there already"):
+        new_group(tmp_path / "img.zarr", zarr_format=3, overwrite=False).__enter__()
+    assert whole(open_group(tmp_path / "img.zarr"), 3)
+    assert [p.name for p in tmp_path.iterdir()] == ["img.zarr"]
+
+
+def test_members_that_are_kept_are_those_of_the_last_moment(tmp_path: Path) -> None:
+    place = tmp_path / "img.zarr"
+    with new_group(place, zarr_format=3, overwrite=False) as group:
+        fill(group, 3)
+        group.require_group("labels").put_attributes({"labels": ["a"]})
+    options: dict[str, Any] = {"zarr_format": 3, "overwrite": True, "work": WORK, "resume": True, "kept": lambda name: name == "labels"}
+    with pytest.raises(Stopped), long_work(place, **options) as (group, _):
+        fill(group, 9, levels=1)
+        scratch = group.local_path
+        assert scratch is not None
+        (scratch / "labels").mkdir()  # as a process leaves it that is killed while it takes members over
+        raise Stopped
+    open_group(place).group("labels").put_attributes({"labels": ["a", "b"]})
+    (place / "labels" / "notes.txt").write_text("mine")
+    with long_work(place, **options) as (group, journal):
+        assert journal is not None and journal.resumed
+        assert group.members() == ["0"]
+    assert open_group(place).group("labels").attributes == {"labels": ["a", "b"]}
+    assert (place / "labels" / "notes.txt").read_text() == "mine"
+    assert open_group(place).members() == ["0", "labels"]
+
+
+def test_files_that_were_cut_off_do_not_stay(tmp_path: Path) -> None:
+    broken_off(tmp_path / "img.zarr")
+    cut = tmp_path / ".img.zarr.partial" / "0" / "c" / "0" / f"1.{'0a' * 16}.partial"
+    cut.write_bytes(b"half a ch")
+    with long_work(tmp_path / "img.zarr", zarr_format=3, overwrite=False, work=WORK, resume=True):
+        assert not cut.exists()
+
+
+def test_only_work_on_a_local_disk_can_be_gone_on_with() -> None:
+    with pytest.raises(ArgumentError, match="only work on a local disk can be gone on with"):
+        long_work(MemoryStore(), zarr_format=3, overwrite=False, work=WORK, resume=True).__enter__()
 
 
 # --------------------------------------------------------------------------------------------------------- refusals

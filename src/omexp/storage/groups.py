@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import errno
 import json
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,6 +32,8 @@ from omexp.errors import (
     StoreNotFoundError,
 )
 from omexp.storage.arrays import StoredArray, place_shown
+from omexp.storage.disks import permitted
+from omexp.storage.journal import unfinished_beside
 
 StoreLike = Any  # str | Path | URL | fsspec mapper | dict | zarr Store | zarr.Group | Group
 
@@ -43,7 +44,6 @@ __all__ = [
     "location",
     "open_group",
     "parent_of",
-    "permitted",
     "place_name",
     "require_apart",
     "writing",
@@ -119,7 +119,7 @@ class Group:
             self.zarr.attrs.put(copy.deepcopy(dict(attributes)))
         self._attributes = None
         if was_consolidated:
-            self._consolidate()
+            self.consolidate()
 
     @property
     def is_consolidated(self) -> bool:
@@ -132,9 +132,10 @@ class Group:
     def update_consolidated(self) -> None:
         """Bring the copy of the members' documents up to date, where there is one: what it lacks is hidden from other readers."""
         if self.is_consolidated:
-            self._consolidate()
+            self.consolidate()
 
-    def _consolidate(self) -> None:
+    def consolidate(self) -> None:
+        """Put a copy of the members' documents into the group's. Raises `ReadOnlyError`."""
         with writing(self), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # zarr warns that Zarr format 3 does not specify it, and of files such as table.csv
             zarr.consolidate_metadata(self.zarr.store_path, zarr_format=self.zarr_format)  # type: ignore[arg-type]
@@ -214,24 +215,11 @@ async def _names_with(place: StorePath, documents: Sequence[str]) -> list[str]:
 
 @contextmanager
 def writing(group: Group) -> Iterator[None]:
-    """Refuse a read-only store, and turn what a read-only directory says into `ReadOnlyError`."""
+    """Refuse a read-only store, and turn what a read-only or full disk says into `ReadOnlyError` or `StorageFullError`."""
     if group.read_only:
         raise ReadOnlyError("the store is read-only", where=group.where, hint="Open it with mode='r+' from a place that can be written.")
     with permitted(group.where):
         yield
-
-
-@contextmanager
-def permitted(where: str) -> Iterator[None]:
-    """Turn what a read-only directory says into `ReadOnlyError`."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-            raise ReadOnlyError(
-                f"the store cannot be written ({error})", where=where, hint="Copy it to a place that can be written."
-            ) from error
-        raise
 
 
 def open_group(store: StoreLike, mode: str = "r+", *, cache: bool = False) -> Group:
@@ -297,11 +285,12 @@ def location(store: StoreLike) -> StorePath:
         raise ArgumentError(f"the URL cannot be opened ({error})", where=path, hint="Check its protocol.") from None
 
 
-def require_apart(store: StoreLike, group: Group) -> None:
-    """Raise `ArgumentError` for a new place that is a group's own, inside it, or around it: making it would harm the group."""
+def require_apart(store: StoreLike, group: StoreLike) -> None:
+    """Raise `ArgumentError` for a new place that is a group's (or array's) own, inside it, or around it: making it would harm the group."""
     new, old = (_parts(place) for place in (location(store), location(group)))
     if new[: len(old)] == old or old[: len(new)] == new:
-        raise ArgumentError("an image cannot be derived into itself", where=group.where, got=str(store), hint="Choose a place beside it.")
+        where = place_shown(location(group))
+        raise ArgumentError("an image cannot be derived into itself", where=where, got=str(store), hint="Choose a place beside it.")
 
 
 def parent_of(store: StoreLike) -> Group | None:
@@ -362,7 +351,9 @@ def _hint(place: StorePath) -> str:
         return "Check the URL or store; a Zarr group holds zarr.json or .zgroup."
     path = place.store.root / place.path
     if not path.exists():
-        return "The path does not exist."
+        left = unfinished_beside(path.resolve())
+        begun = f" Writing it was begun in {left.name} and is not finished: the same call with resume=True goes on with it." if left else ""
+        return f"The path does not exist.{begun}"
     if _is_array(path):
         return "The path is a Zarr array; open the group that it lies in."
     if path.is_file():

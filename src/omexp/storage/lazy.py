@@ -15,7 +15,7 @@ from omexp.geometry import Shape, ceil_div, grow_block
 from omexp.selection import Arrangement, Selection, arranged_shape, select
 from omexp.storage.reading import Reader
 
-__all__ = ["LazyPatch", "as_lazy_patch", "computed", "computed_block", "dask_array", "dask_of_read", "delayed_array"]
+__all__ = ["LazyPatch", "as_lazy_patch", "computed", "computed_block", "dask_array", "dask_of_read", "dask_of_reader", "delayed_array"]
 
 BLOCK_BYTES = 16 << 20  # computed and written at a time
 
@@ -37,16 +37,23 @@ class _ReaderArray:
 
 def dask_array(reader: Reader, place: str, chunks: Shape, selection: Selection, arrangement: Arrangement) -> Any:
     """A selection of the array at `place` as a dask array of whole chunks, with the backend's arrays as blocks."""
-    import dask.array as da
-
-    meta = reader.backend.empty((0,) * len(reader.shape), reader.dtype)
-    # a name of our own: hashing would read or pickle the source; it says where the pixels come from, for `LazyPatch.reads`
-    name = f"{_name_of(place)}-{uuid.uuid4().hex}"
-    lazy = da.from_array(_ReaderArray(reader), chunks=chunks, name=name, asarray=False, fancy=False, meta=meta)
+    lazy = dask_of_reader(reader, chunks, _name_of(place))  # the name says where the pixels come from, for `LazyPatch.reads`
     for axis, picked in enumerate(selection.picks):  # one axis at a time: dask takes one list per indexing
         index: Any = _as_slice(picked) if isinstance(picked, range) else list(picked)
         lazy = lazy[(slice(None),) * axis + (index,)]
     return lazy.transpose(arrangement.order).reshape(arranged_shape(selection, arrangement))
+
+
+def dask_of_reader(reader: Reader, chunks: Any, name: str) -> Any:
+    """All of a reader as a dask array with the backend's arrays as blocks; nothing is read, hashed or planned per chunk.
+
+    `chunks` is what dask takes ("auto", one int per axis). The array's name is `name` and a mark that no other has.
+    """
+    import dask.array as da
+
+    meta = reader.backend.empty((0,) * len(reader.shape), reader.dtype)
+    unique = f"{name}-{uuid.uuid4().hex}"  # dask's own name would be a hash of the pixels
+    return da.from_array(_ReaderArray(reader), chunks=chunks, name=unique, asarray=False, fancy=False, meta=meta)
 
 
 def _as_slice(picked: range) -> slice:

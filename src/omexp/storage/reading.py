@@ -3,32 +3,25 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-import numpy as np
-
 from omexp.backend import Backend, from_host
-from omexp.geometry import Region, Shape
+from omexp.boxes import BoxReader
+from omexp.geometry import Region
 from omexp.kernels.masks import take_nearest
 from omexp.selection import Selection
 from omexp.storage.arrays import StoredArray
 
-__all__ = ["FixedAxesReader", "HostReader", "Reader", "choose_reader", "is_dense", "read_selection"]
+__all__ = ["FixedAxesReader", "HostReader", "Reader", "choose_reader", "default_workers", "is_dense", "read_selection", "worker_reader"]
 
 
-class Reader(Protocol):
+class Reader(BoxReader, Protocol):
     """Reads boxes of one array. `name` and `reason` say which way the bytes go, and why that way."""
 
     name: str
     reason: str
-    shape: Shape
-    dtype: np.dtype[Any]
-    backend: Backend
-
-    def read(self, region: Region) -> Any:
-        """The pixels of a box, as an array on `backend` of shape ``region.shape``."""
-        ...
 
 
 class HostReader:
@@ -36,23 +29,34 @@ class HostReader:
 
     name = "host"
 
-    def __init__(self, stored: StoredArray, backend: Backend) -> None:
-        self.stored, self.backend = stored, backend
+    def __init__(self, stored: StoredArray, backend: Backend, workers: int | None = None) -> None:
+        self.stored, self.backend, self.workers = stored, backend, workers or default_workers()
         self.shape, self.dtype = stored.shape, stored.dtype
         upload = "" if backend.is_host else f", one upload to {backend.name}"
         self.reason = f"host decode of {stored.codec} by {stored.pipeline} ({stored.pipeline_reason}){upload}"
 
     def read(self, region: Region) -> Any:
         """The pixels of a box, as an array on the backend."""
-        return from_host(self.stored.read(region), self.backend)
+        return from_host(self.stored.read(region, workers=self.workers), self.backend)
 
     def __repr__(self) -> str:
         return f"{self.name}: {self.reason}"
 
 
-def choose_reader(stored: StoredArray, backend: Backend) -> Reader:
-    """The reader for an array and a backend, chosen once at open."""
-    return HostReader(stored, backend)
+def choose_reader(stored: StoredArray, backend: Backend, *, workers: int | None = None) -> Reader:
+    """The reader for an array and a backend, chosen once at open. `workers` threads decode a box; None: all CPUs."""
+    return HostReader(stored, backend, workers)
+
+
+def worker_reader(stored: StoredArray, backend: Backend) -> Reader:
+    """A reader for one of several workers: each box is decoded by the thread that asks for it."""
+    return choose_reader(stored, backend, workers=1)
+
+
+def default_workers() -> int:
+    """Threads for work that releases the GIL: the CPUs this process may use, at most 16."""
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cpus, 16)
 
 
 class FixedAxesReader:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,31 +13,88 @@ from omexp.backend import backend_of, dtype_of, numpy_backend
 from omexp.errors import ArgumentError, BackendMismatchError
 from omexp.geometry import Region
 from omexp.storage.arrays import StoredArray
+from omexp.storage.kept import Kept
 from omexp.storage.reading import HostReader, Reader
 
 __all__ = ["source_of"]
 
 
-class _Boxes:
-    """An array that slices: in memory (any array-API library, memory maps) or dask, whose slices are computed."""
+BLOCKS_BYTES = 256 << 20  # of computed dask blocks that the boxes of a writer cut, so that each is computed once
 
-    name = "memory"
 
-    def __init__(self, array: Any, *, lazy: bool) -> None:
-        self.array, self.lazy = array, lazy
+class _Memory:
+    """An array in memory that slices: any array-API library, memory maps."""
+
+    name, reason, lazy = "memory", "the array is in memory", False
+
+    def __init__(self, array: Any) -> None:
+        self.array = array
         self.shape = tuple(int(n) for n in array.shape)
         self.dtype = dtype_of(array).newbyteorder("=")
-        self.backend = backend_of(self._box(Region.whole((0,) * len(self.shape))))
-        self.reason = "dask computes each block" if lazy else "the array is in memory"
-
-    def _box(self, region: Region) -> Any:
-        part = self.array[region.slices]
-        return part.compute() if self.lazy else part
+        self.backend = backend_of(array[Region.whole((0,) * len(self.shape)).slices])
 
     def read(self, region: Region) -> Any:
         """The pixels of a box, in native byte order."""
-        pixels = self._box(region)
-        return pixels.astype(self.dtype) if isinstance(pixels, np.ndarray) and pixels.dtype != self.dtype else pixels
+        return _native(self.array[region.slices], self.dtype)
+
+
+class _Dask:
+    """A dask array. Blocks inside a box are computed together; blocks that it cuts one by one, and kept for the boxes beside it.
+
+    Blocks that many boxes cut (planes, under chunks that are deep) are computed once as long as those in use fit `BLOCKS_BYTES`.
+    """
+
+    name, reason, lazy = "dask", "dask computes each block", True
+
+    def __init__(self, array: Any) -> None:
+        self.array = array
+        self.shape = tuple(int(n) for n in array.shape)
+        self.dtype = dtype_of(array).newbyteorder("=")
+        self.backend = backend_of(array._meta)
+        self._starts = [(0, *itertools.accumulate(int(n) for n in sizes)) for sizes in array.chunks]
+        self._kept = Kept(BLOCKS_BYTES)
+
+    def read(self, region: Region) -> Any:
+        """The pixels of a box, in native byte order."""
+        met = [
+            [k for k, (lo, hi) in enumerate(itertools.pairwise(starts)) if lo < b and hi > a]
+            for starts, a, b in zip(self._starts, region.start, region.stop, strict=True)
+        ]
+        whole = [
+            [k for k in ks if starts[k] >= a and starts[k + 1] <= b]
+            for ks, starts, a, b in zip(met, self._starts, region.start, region.stop, strict=True)
+        ]
+        inner = Region((0,) * len(met), (0,) * len(met))
+        if all(whole) and whole:
+            inner = self._box_of([ks[0] for ks in whole], [ks[-1] for ks in whole])
+        if inner == region or region.size == 0:
+            return _native(self._computed(region), self.dtype)
+        pixels = self.backend.empty(region.shape, self.dtype)
+        if inner.size:
+            pixels[inner.relative_to(region).slices] = self._computed(inner)
+        for index in itertools.product(*met):
+            if inner.size and all(k in ks for k, ks in zip(index, whole, strict=True)):
+                continue
+            block = self._box_of(index, index)
+            part = block.intersect(region)
+            pixels[part.relative_to(region).slices] = self._block(index, block)[part.relative_to(block).slices]
+        return pixels
+
+    def _box_of(self, first: Sequence[int], last: Sequence[int]) -> Region:
+        """The box from one block to another, both included."""
+        start = tuple(starts[k] for starts, k in zip(self._starts, first, strict=True))
+        return Region(start, tuple(starts[k + 1] for starts, k in zip(self._starts, last, strict=True)))
+
+    def _block(self, index: tuple[int, ...], block: Region) -> Any:
+        return self._kept.get(index, lambda: self._computed(block))
+
+    def _computed(self, region: Region) -> Any:
+        # this very thread computes it: the writer has threads of its own, and a pool in each would be too many
+        return self.array[region.slices].compute(scheduler="synchronous")
+
+
+def _native(pixels: Any, dtype: np.dtype[Any]) -> Any:
+    return pixels.astype(dtype) if isinstance(pixels, np.ndarray) and pixels.dtype != dtype else pixels
 
 
 def source_of(array: Any) -> Reader:
@@ -47,9 +106,16 @@ def source_of(array: Any) -> Reader:
         Something else.
     """
     if isinstance(array, zarr.Array):
-        return HostReader(StoredArray(array), numpy_backend)
+        return HostReader(StoredArray(array), numpy_backend, workers=1)
+    known = getattr(array, "_omexp_source", None)  # a dask array that stands for something that can be read directly
+    if known is not None:
+        return known
+    if all(hasattr(array, name) for name in ("read", "shape", "dtype", "backend")):
+        return array
+    if isinstance(array, np.ma.MaskedArray):
+        raise ArgumentError("a masked array has no pixels under its mask", where="array", hint="Fill it first, with array.filled(0), say.")
     try:
-        return _Boxes(array, lazy=type(array).__module__.startswith("dask.array"))
+        return _Dask(array) if type(array).__module__.startswith("dask.array") else _Memory(array)
     except (
         BackendMismatchError,
         AttributeError,
