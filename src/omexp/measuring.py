@@ -10,32 +10,17 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-from omexp.backend import Array, Backend, backend_of, to_host
+from omexp.backend import Array, backend_of, to_host
+from omexp.boxes import BoxReader
 from omexp.errors import ArgumentError, BackendMismatchError, DTypeError
 from omexp.geometry import Region, blocks
 from omexp.kernels.labels import LabelBoxes, check_label_dtype, label_boxes, label_runs, merge_boxes, merge_parts
 from omexp.kernels.reductions import Extent, Intensity, Reduction
 from omexp.kernels.segments import Columns, fold_columns, group_equal
 
-__all__ = ["Reader", "find_boxes", "measure_objects"]
-
-
-class Reader(Protocol):
-    """A stored array whose regions can be read."""
-
-    @property
-    def shape(self) -> tuple[int, ...]: ...
-
-    @property
-    def dtype(self) -> Any: ...
-
-    @property
-    def backend(self) -> Backend: ...
-
-    def read(self, region: Region) -> Array:
-        """The pixels of a region, on the backend."""
+__all__ = ["find_boxes", "measure_objects"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +31,7 @@ class _Table:
     rows: Columns
 
 
-def find_boxes(reader: Reader, block_shape: Sequence[int]) -> LabelBoxes:
+def find_boxes(reader: BoxReader, block_shape: Sequence[int]) -> LabelBoxes:
     """The box around each object of a stored label array, block by block.
 
     Memory is one block and the boxes, whatever the size of the array and its largest id.
@@ -84,13 +69,18 @@ def find_boxes(reader: Reader, block_shape: Sequence[int]) -> LabelBoxes:
     return merge_parts(_box_parts(reader, block_shape), merge_boxes, lambda boxes: boxes.ids.shape[0])
 
 
-def _box_parts(reader: Reader, block_shape: Sequence[int]) -> Iterator[LabelBoxes]:
+def _box_parts(reader: BoxReader, block_shape: Sequence[int]) -> Iterator[LabelBoxes]:
     for region in _plan(reader, block_shape):
         yield label_boxes(_read(reader, region), origin=region.start)
 
 
 def measure_objects(
-    labels: Reader, images: Mapping[str, Reader], block_shape: Sequence[int], *, axes: Sequence[str], spacing: Sequence[float] | None = None
+    labels: BoxReader,
+    images: Mapping[str, BoxReader],
+    block_shape: Sequence[int],
+    *,
+    axes: Sequence[str],
+    spacing: Sequence[float] | None = None,
 ) -> dict[str, Any]:
     """One row per object: its shape, and its intensity in each channel.
 
@@ -144,7 +134,7 @@ def measure_objects(
         raise ArgumentError("axes must name each axis of the labels once", where="axes", got=tuple(axes), allowed=f"{n} names")
     if len(spacing) != n or not all(size > 0 and math.isfinite(size) for size in spacing):
         raise ArgumentError("spacing must have one positive entry per axis", where="spacing", got=spacing, allowed=f"{n} numbers")
-    reductions: list[tuple[Reduction, Reader | None]] = [(Extent(tuple(axes), spacing), None)]
+    reductions: list[tuple[Reduction, BoxReader | None]] = [(Extent(tuple(axes), spacing), None)]
     reductions += [(Intensity(channel), image) for channel, image in images.items()]
     kinds = [reduction for reduction, _ in reductions]
 
@@ -155,16 +145,16 @@ def measure_objects(
         return {name: to_host(column) for columns in ({"label": table.ids}, *finished) for name, column in columns.items()}
 
 
-def _plan(reader: Reader, block_shape: Sequence[int]) -> Iterator[Region]:
+def _plan(reader: BoxReader, block_shape: Sequence[int]) -> Iterator[Region]:
     """The blocks, after an empty one: it gives the dtypes where no block has an object, or there is no block."""
     return itertools.chain([Region.whole((0,) * len(reader.shape))], blocks(reader.shape, block_shape))
 
 
-def _read(reader: Reader, region: Region) -> Array:
+def _read(reader: BoxReader, region: Region) -> Array:
     return reader.read(region) if region.size else reader.backend.empty(region.shape, reader.dtype)
 
 
-def _tables(labels: Reader, reductions: Sequence[tuple[Reduction, Reader | None]], block_shape: Sequence[int]) -> Iterator[_Table]:
+def _tables(labels: BoxReader, reductions: Sequence[tuple[Reduction, BoxReader | None]], block_shape: Sequence[int]) -> Iterator[_Table]:
     for region in _plan(labels, block_shape):
         runs = label_runs(_read(labels, region), origin=region.start)
         if region.size and runs.ids.shape[0] == 0:
@@ -194,7 +184,7 @@ def _folded(ids: Array, rows: Columns, kinds: Sequence[Reduction]) -> _Table:
     return _Table(distinct, fold_columns(ordered, segments, combine))
 
 
-def _check_readers(labels: Reader, images: Mapping[str, Reader], block_shape: Sequence[int]) -> None:
+def _check_readers(labels: BoxReader, images: Mapping[str, BoxReader], block_shape: Sequence[int]) -> None:
     check_label_dtype(labels.dtype)
     if len(labels.shape) == 0 or len(block_shape) != len(labels.shape) or any(n < 1 for n in block_shape):
         raise ArgumentError(
