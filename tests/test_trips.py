@@ -137,11 +137,11 @@ def test_the_trips_leave_the_pixels_that_plain_numpy_computes(on_numpy: dict[str
 def test_every_cut_of_the_work_gives_the_same_store(
     tmp_path: Path, on_numpy: dict[str, Path], monkeypatch: pytest.MonkeyPatch, tile_bytes: int, workers: int
 ) -> None:
-    monkeypatch.setattr("omexp.pyramid.TILE_BYTES", tile_bytes)
+    monkeypatch.setattr("omexp.pyramid.plans.TILE_BYTES", tile_bytes)
     image = omexp.open_ome_zarr_container(on_numpy["0.5-sharded"], mode="r").get_image()
     tiles: list[int] = []
     options = {**LAYOUTS["0.5-sharded"], "axes_names": "czyx", "xy_pixelsize": 0.5, "levels": 3, "workers": workers}
-    omexp.create_ome_zarr_from_array(tmp_path / "image.zarr", image.get_array(), progress=tiles.append, **options)
+    omexp.create_ome_zarr_from_array(tmp_path / "image.zarr", image.get_array(), progress=lambda *told: tiles.append(told), **options)
     assert (len(tiles) == 1) == (tile_bytes > IMAGE)
     decoded, expected = arrays(tmp_path / "image.zarr"), arrays(on_numpy["0.5-sharded"])
     for path in ("0", "1", "2"):

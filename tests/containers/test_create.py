@@ -217,9 +217,10 @@ def test_an_empty_image_reads_as_zeros_and_stores_no_chunk(tmp_path: Path, backe
 
 
 def test_progress_is_reported_in_bytes_of_the_source(tmp_path: Path) -> None:
-    seen: list[int] = []
-    create(tmp_path / "a.zarr", sample_pixels(), progress=seen.append)
-    assert sum(seen) == sample_pixels().nbytes
+    seen: list[tuple[int, int]] = []
+    create(tmp_path / "a.zarr", sample_pixels(), progress=lambda *p: seen.append(p))
+    assert seen == sorted(seen)
+    assert seen[-1] == (sample_pixels().nbytes, sample_pixels().nbytes)
 
 
 # ----------------------------------------------------------------------------------------------------- where to
@@ -289,6 +290,14 @@ def test_a_path_below_another_group_and_a_group_itself_are_places(tmp_path: Path
         ({"chunks": "large"}, "chunks must be one positive int per axis; got 'large'"),
         ({"shards": (1, 1, 8, 8), "ngff_version": "0.4"}, "shards need Zarr format 3"),
         ({"shards": (1, 3, 9, 16), "chunks": (1, 3, 8, 8)}, "shards must be whole multiples of the chunks"),
+        ({"shards": (1, 3, 8, 8), "chunks_per_shard": 2}, "shards and chunks_per_shard are the same thing"),
+        ({"chunks_per_shard": 2, "ngff_version": "0.4"}, "shards need Zarr format 3"),
+        ({"chunks": {0: 8, "y": 8}}, "chunks must be given by level or by name, not both"),
+        ({"chunks": {5: 8}}, r"chunks names a level that the image has not; got \[5\]; allowed: 0 to 4"),
+        ({"chunks": {"t": 1}}, "chunks names an axis that the image has not; got t; allowed: c, z, y, x"),
+        ({"compressors": {0: "zstd", 1: "rar"}}, "compressors is not understood; got 'rar'"),
+        ({"compressors": "blosc:lz4:12"}, "there is no such compression level of blosc; got 12"),
+        ({"fill_value": -1}, "fill_value: the dtype does not hold this fill value; got -1; allowed: a value of uint16"),
         ({"compressors": "rar"}, "compressors is not understood; got 'rar'"),
         ({"compressors": ["zstd", "gzip"], "ngff_version": "0.4"}, "Zarr format 2 takes one compressor"),
         ({"dimension_separator": "-"}, "dimension_separator is not understood"),
@@ -342,19 +351,85 @@ def test_codecs_by_name_and_object_are_the_stored_ones(tmp_path: Path) -> None:
             ("auto", "0.4", "blosc:lz4"),
             ("auto", "0.5", "blosc:lz4"),
             ("zstd", "0.4", "zstd"),
-            ("gzip", "0.5", "gzip"),
+            ("gzip:1", "0.5", "gzip"),
+            ("blosc:zstd:3", "0.5", "blosc:zstd"),
+            ({"id": "zstd", "level": 1}, "0.5", "zstd"),
             (None, "0.5", "none"),
-            (None, "0.4", "none"),
+            ("none", "0.4", "none"),
             (numcodecs.Zstd(1), "0.4", "zstd"),
+            (numcodecs.Zstd(1), "0.5", "zstd"),
+            (numcodecs.Blosc("zlib", 1), "0.5", "blosc:zlib"),
             (ZstdCodec(level=1), "0.5", "zstd"),
+            (ZstdCodec(level=1), "0.4", "zstd"),
             ([ZstdCodec(level=1)], "0.5", "zstd"),
         ]
     ):
         image = create(tmp_path / f"{i}.zarr", values, compressors=compressors, ngff_version=version, levels=1).get_image()
         assert image.stored.codec == name
         np.testing.assert_array_equal(image.get_array(), values)
-    with pytest.raises(ArgumentError, match="this codec does not fit the Zarr format.*a zarr.codecs object"):
-        create(tmp_path / "bad.zarr", values, compressors=numcodecs.Zstd(1), ngff_version="0.5")
+    with pytest.raises(ArgumentError, match="this codec does not fit Zarr format 3.*a zarr.codecs object"):
+        create(tmp_path / "bad.zarr", values, compressors=numcodecs.LZMA(), ngff_version="0.5")
+
+
+# --------------------------------------------------------------------------------------------------------- layouts
+def layouts_on_disk(container: omexp.OmeZarrContainer) -> list[tuple[Any, Any, str]]:
+    stored = [container.get_image(path).stored for path in container.levels_paths]
+    return [(array.chunks, array.shards, array.codec) for array in stored]
+
+
+def test_each_level_can_have_chunks_shards_and_a_codec_of_its_own(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 999, (2, 3, 64, 96), "uint16")
+    container = create(
+        tmp_path / "a.zarr",
+        values,
+        levels=3,
+        chunks={0: (1, 1, 16, 16), 1: {"x": 8}},
+        chunks_per_shard={0: {"y": 2, "x": 3}, 1: 2},
+        compressors={0: "zstd:1", 2: None},
+    )
+    assert layouts_on_disk(container) == [
+        ((1, 1, 16, 16), (1, 1, 32, 48), "zstd"),
+        ((1, 3, 32, 8), (2, 3, 32, 16), "blosc:lz4"),
+        ((1, 3, 16, 24), None, "none"),
+    ]
+    plain = create(tmp_path / "b.zarr", values, levels=3)
+    for path in "012":  # the layout changes no pixel
+        np.testing.assert_array_equal(container.get_image(path).get_array(), plain.get_image(path).get_array())
+
+
+def test_a_field_of_a_plate_is_one_file_per_channel_on_request(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 999, (2, 1, 300, 400), "uint16")
+    container = create(tmp_path / "a.zarr", values, levels=2, chunks=64, shards="auto")
+    assert [shards for _, shards, _ in layouts_on_disk(container)] == [(1, 1, 320, 448), (1, 1, 192, 256)]
+    assert sum(1 for name, content in files(tmp_path / "a.zarr").items() if content and Path(name).name != "zarr.json") == 2 * 2
+    np.testing.assert_array_equal(container.get_image().get_array(), values)
+
+
+@pytest.mark.parametrize("layout", list(LAYOUTS))
+def test_an_image_reads_as_its_fill_value_and_stores_no_chunk_of_it(tmp_path: Path, backend: Case, layout: str) -> None:
+    shape = (2, 3, 20, 30)
+    options: dict[str, Any] = {"xy_pixelsize": 0.5, "levels": 2, "device": backend.backend} | LAYOUTS[layout]
+    for dtype, fill in (("uint16", 7), ("float32", float("nan"))):
+        container = omexp.create_empty_ome_zarr(tmp_path / f"{dtype}.zarr", shape, dtype=dtype, fill_value=fill, **options)
+        image = container.get_image()
+        for path in container.levels_paths:
+            got = backend.host(container.get_image(path).get_array())
+            np.testing.assert_array_equal(got, np.full(got.shape, fill, dtype), strict=True)
+        before = files(tmp_path / f"{dtype}.zarr").keys()
+        image.set_array(backend.array(np.full(shape, fill, dtype)))
+        container.get_image().consolidate(device=backend.backend, workers=1)
+        assert {name for name, content in files(tmp_path / f"{dtype}.zarr").items() if content} <= before
+        label = container.derive_label("cells", fill_value=9)
+        np.testing.assert_array_equal(backend.host(label.get_array()), np.full(shape[1:], 9, "uint32"), strict=True)
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_an_array_of_nothing_but_the_fill_value_is_written_without_a_chunk(tmp_path: Path, version: str) -> None:
+    values = np.full((2, 3, 20, 30), 7, "uint16")
+    container = create(tmp_path / "a.zarr", values, fill_value=7, ngff_version=version, chunks=8, levels=3)
+    assert all(Path(name).name.startswith(".z") or Path(name).name == "zarr.json" for name, b in files(tmp_path / "a.zarr").items() if b)
+    for path in container.levels_paths:
+        assert (container.get_image(path).get_array() == 7).all()
 
 
 def test_documents_are_plain_json(tmp_path: Path) -> None:

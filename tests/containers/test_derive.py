@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import numcodecs
 import numpy as np
 import pytest
 
@@ -72,6 +74,110 @@ def test_dtype_chunks_and_version_can_be_changed(one_store: Path, tmp_path: Path
     np.testing.assert_array_equal(arrays(tmp_path / "new.zarr")["0"], values)
 
 
+def test_factors_are_those_of_the_reference_unless_given(tmp_path: Path) -> None:
+    options = {"xy_pixelsize": 0.5, "axes_names": "zyx", "levels": 2}
+    container = omexp.create_empty_ome_zarr(tmp_path / "a.zarr", (12, 60, 60), scaling_factors=(1, 3, 3), **options)
+    same = container.derive_image(tmp_path / "b.zarr", shape=(30, 30))
+    assert same.get_image("1").shape == (12, 10, 10)
+    given = container.derive_image(tmp_path / "c.zarr", scaling_factors={"z": 2, "y": 5})
+    assert given.get_image("1").shape == (6, 12, 60)
+
+
+# --------------------------------------------------------------------------------------------------------- layouts
+def layered(folder: Path, **options: Any) -> omexp.OmeZarrContainer:
+    """An image of three levels, each with a layout of its own."""
+    layout: dict[str, Any] = {
+        "chunks": {0: (1, 1, 8, 8), 1: (1, 3, 5, 15), 2: (2, 3, 5, 8)},
+        "chunks_per_shard": {0: (1, 3, 2, 2)},
+        "compressors": {0: "zstd:7", 1: "blosc:zlib:2", 2: None},
+        "fill_value": 7,
+        "dimension_separator": ".",
+    }
+    return omexp.create_empty_ome_zarr(folder, (2, 3, 20, 30), xy_pixelsize=0.5, levels=3, **layout | options)
+
+
+def layouts(container: omexp.OmeZarrContainer) -> list[tuple[Any, ...]]:
+    stored = [container.get_image(path).stored for path in container.levels_paths]
+    return [(a.chunks, a.shards, a.codec, a.fill_value, a.separator) for a in stored]
+
+
+def test_levels_that_are_copied_keep_the_layout_of_each(tmp_path: Path) -> None:
+    first = layered(tmp_path / "a.zarr")
+    second = first.derive_image(tmp_path / "b.zarr")
+    assert layouts(first) == [
+        ((1, 1, 8, 8), (1, 3, 16, 16), "zstd", 7, "."),
+        ((1, 3, 5, 15), None, "blosc:zlib", 7, "."),
+        ((2, 3, 5, 8), None, "none", 7, "."),
+    ]
+    for path in "012":
+        assert documents(tmp_path / "b.zarr")[f"{path}/zarr.json"] == documents(tmp_path / "a.zarr")[f"{path}/zarr.json"]
+    assert (second.get_image().get_array() == 7).all()
+
+
+def test_levels_that_are_planned_anew_take_the_layout_of_the_finest(tmp_path: Path) -> None:
+    derived = layered(tmp_path / "a.zarr").derive_image(tmp_path / "b.zarr", shape=(40, 60))
+    assert layouts(derived)[:2] == [((1, 1, 8, 8), (1, 3, 16, 16), "zstd", 7, ".")] * 2
+
+
+def test_a_layout_option_that_is_given_stands_for_all_levels(tmp_path: Path) -> None:
+    first = layered(tmp_path / "a.zarr")
+    derived = first.derive_image(tmp_path / "b.zarr", compressors={1: "gzip"}, dimension_separator="/")
+    assert [codec for _, _, codec, _, _ in layouts(derived)] == ["blosc:lz4", "gzip", "blosc:lz4"]
+    assert [shards for _, shards, _, _, _ in layouts(derived)] == [(1, 3, 16, 16), None, None]
+    rechunked = layouts(first.derive_image(tmp_path / "c.zarr", chunks=5))  # as many chunks per shard as before
+    assert [(chunks, shards) for chunks, shards, *_ in rechunked] == [
+        ((1, 3, 5, 5), (1, 3, 10, 10)),
+        ((1, 3, 5, 5), None),
+        ((1, 3, 5, 5), None),
+    ]
+    for i, shards in enumerate(({"shards": (1, 1, 16, 16)}, {"chunks_per_shard": 2}, {"shards": None}, {"shards": "auto"})):
+        expected = [(1, 1, 16, 16), (2, 2, 16, 16), None, (1, 3, 24, 32)][i]
+        assert layouts(first.derive_image(tmp_path / f"{i}.zarr", **shards, chunks=(1, 1, 8, 8)))[0][1] == expected
+
+
+@pytest.mark.parametrize(("version", "other"), [("0.4", "0.5"), ("0.5", "0.4")])
+def test_another_version_keeps_the_codecs_that_its_format_has(version: str, other: str, tmp_path: Path) -> None:
+    shards = {"chunks_per_shard": {0: 2} if version == "0.5" else None}
+    derived = layered(tmp_path / "a.zarr", ngff_version=version, **shards).derive_image(tmp_path / "b.zarr", ngff_version=other)
+    assert [(shards, codec) for _, shards, codec, _, _ in layouts(derived)] == [(None, "zstd"), (None, "blosc:zlib"), (None, "none")]
+    foreign = layered(tmp_path / "c.zarr", ngff_version="0.4", chunks_per_shard=None, compressors=numcodecs.LZMA())
+    assert [codec for _, _, codec, _, _ in layouts(foreign.derive_image(tmp_path / "d.zarr"))] == ["lzma"] * 3
+    assert [codec for _, _, codec, _, _ in layouts(foreign.derive_image(tmp_path / "e.zarr", ngff_version="0.5"))] == ["blosc:lz4"] * 3
+
+
+def test_a_new_dtype_shuffles_by_its_own_size_and_keeps_the_fill_value_if_it_holds_it(tmp_path: Path) -> None:
+    first = layered(tmp_path / "a.zarr", fill_value=300)
+    derived = first.derive_image(tmp_path / "b.zarr", dtype="float32")
+    assert derived.get_image("1").stored.compressors[0].typesize == 4
+    assert derived.get_image().stored.fill_value == 300.0
+    assert first.derive_image(tmp_path / "c.zarr", dtype="uint8").get_image().stored.fill_value == 0
+    assert first.derive_image(tmp_path / "d.zarr", dtype="uint8", fill_value=8).get_image().stored.fill_value == 8
+
+
+def test_a_label_has_the_chunks_of_each_level_and_is_filled_with_0(tmp_path: Path) -> None:
+    container = layered(tmp_path / "a.zarr")
+    container.derive_label("cells")
+    stored = [container.get_label("cells", path).stored for path in "012"]
+    assert [(a.chunks, a.shards, a.codec, a.fill_value) for a in stored] == [
+        ((1, 8, 8), None, "blosc:lz4", 0),
+        ((3, 5, 15), None, "blosc:lz4", 0),
+        ((3, 5, 8), None, "blosc:lz4", 0),
+    ]
+    sharded = container.derive_label("nuclei", chunks={"z": 1}, chunks_per_shard={0: {"z": 3}}, compressors="zstd", fill_value=5)
+    assert (sharded.stored.chunks, sharded.stored.shards, sharded.stored.fill_value) == ((1, 20, 30), (3, 20, 30), 5)
+
+
+def test_axes_of_other_names_are_known_by_their_letters(tmp_path: Path) -> None:
+    omexp.create_empty_ome_zarr(tmp_path / "a.zarr", (2, 3, 20, 30), xy_pixelsize=0.5, levels=1)
+    text = (tmp_path / "a.zarr" / "zarr.json").read_text()
+    (tmp_path / "a.zarr" / "zarr.json").write_text(text.replace('"name": "c"', '"name": "stain"').replace('"name": "y"', '"name": "Y"'))
+    container = omexp.open_ome_zarr_container(tmp_path / "a.zarr")
+    assert container.get_image().axes == ("stain", "z", "Y", "x")
+    for i, chunks in enumerate((8, {"c": 1, "z": 3, "y": 8, "x": 8})):
+        derived = container.derive_image(tmp_path / f"{i}.zarr", chunks=chunks)
+        assert derived.get_image().chunks == (1, 3, 8, 8)
+
+
 def test_display_windows_are_those_of_the_new_dtype(store: Path, tmp_path: Path) -> None:
     derived = omexp.open_ome_zarr_container(store).derive_image(tmp_path / "new.zarr", dtype="uint8")
     assert derived.meta.channels_meta.channel_labels == ["DAPI", "GFP"]
@@ -127,7 +233,17 @@ def test_what_cannot_be_derived_is_refused_and_nothing_is_written(store: Path, t
     for options, message in [
         ({"shape": (1, 2, 3, 20, 30)}, "the axis names do not fit the array; got c, z, y, x for 5 axes"),
         ({"shape": (-1, 20)}, "shape must"),
+        ({"shape": 20}, "shape must be one non-negative int per axis; got 20"),
+        (
+            {"shape": (20, 30), "scaling_factors": 2},
+            "scaling_factors must be ints of at least 1; got .2,.; allowed: one for each of c, z, y, x",
+        ),
+        ({"name": 3}, "name must be text; got 3"),
         ({"chunks": (8,)}, "chunks must be one positive int per axis"),
+        ({"chunks": {3: 8}}, "chunks names a level that the image has not"),
+        ({"shards": "auto", "chunks_per_shard": 2, "ngff_version": "0.5"}, "shards and chunks_per_shard are the same thing"),
+        ({"fill_value": 0.5}, "the dtype does not hold this fill value"),
+        ({"dtype": None}, "dtype is not understood; got None"),
         ({"channel_labels": ["one"]}, "channel_labels must have one entry per channel"),
         ({"axes_names": "zyx"}, "the axis names do not fit the array"),
         ({"nonsense": 1}, "there is no such option; got nonsense"),

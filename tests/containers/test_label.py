@@ -101,8 +101,8 @@ def test_a_label_that_cannot_be_made_leaves_no_trace(store: Path, tmp_path: Path
             ({"dtype": "float32"}, "a label holds integers; got float32"),
             ({"dtype": "nonsense"}, "dtype is not understood; got 'nonsense'"),
             ({"chunks": (0, 1)}, "chunks must be one positive int per axis"),
-            ({"compressors": "rar"}, "compressors is not understood; got 'rar'; allowed: auto, blosc"),
-            ({"nonsense": 1}, "there is no such option; got nonsense; allowed: chunks, compressors"),
+            ({"compressors": "rar"}, "compressors is not understood; got 'rar'; allowed: auto, none"),
+            ({"nonsense": 1}, "there is no such option; got nonsense; allowed: chunks, chunks_per_shard, compressors"),
         ]:
             with pytest.raises(ArgumentError, match=message):
                 container.derive_label("cells", **options)

@@ -1,4 +1,4 @@
-"""Blueprints of new images and labels. Knows: options, axes, levels, layouts, what a derived image inherits. Does not know: pixels, files.
+"""Blueprints of new images. Knows: options, axes, levels, layouts. Does not know: pixels, files.
 
 Everything that can be refused is refused here, before anything is on disk.
 """
@@ -7,37 +7,43 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, TypedDict
 
-from omexp.errors import ArgumentError, DTypeError
-from omexp.geometry import Shape, factors_between
+from omexp.errors import ArgumentError
+from omexp.geometry import Shape
 from omexp.metadata.axes import Axes, default_axes
 from omexp.metadata.channels import ChannelsMeta, default_channels
 from omexp.metadata.image import ImageMeta
-from omexp.metadata.labels import ImageLabel
 from omexp.metadata.multiscale import Dataset, Multiscale
 from omexp.metadata.transforms import ScaleTranslation
 from omexp.metadata.versions import DEFAULT_VERSION, writable_version
 from omexp.pyramid import plan_levels
-from omexp.storage.arrays import StoredArray
-from omexp.storage.layout import Layout, plan_layout
+from omexp.storage.layout import Layout, plan_layouts
 from omexp.world import is_positive
 
-__all__ = ["Blueprint", "ImageOptions", "LabelOptions", "plan_derived_image", "plan_derived_label", "plan_image"]
+__all__ = ["Blueprint", "ImageOptions", "LabelOptions", "channels_of", "layouts_of", "plan_image", "require_known", "scale_of", "sizes_of"]
 
 
 class LayoutOptions(TypedDict, total=False):
-    """How arrays lie on disk; see `omexp.storage.layout.plan_layout`.
+    """How arrays lie on disk; `omexp.storage.layout.plan_layout` has the details.
 
-    chunks: "auto", one int, or one int per axis. shards: None or one int per axis. compressors: "auto", None, a name or codecs.
-    dimension_separator: "/" or ".".
+    chunks: "auto" (powers of two near 1 MiB, 1 along t and c), one int for the spatial axes, one int per axis, or axis -> int.
+    shards: None, "auto" (up to 32 MiB or the whole level, 1 along t and c), one int per axis, or axis -> int. OME-Zarr 0.5.
+    chunks_per_shard: in place of shards, in chunks: one int for all axes, one int per axis, or axis -> int (1 where not named).
+    compressors: "auto" (Blosc lz4, bitshuffle), None, a name such as "zstd", "zstd:7", "blosc:zstd:5", a codec's document or object.
+    Each of these four may be a mapping from level number to any of its forms: chunks={0: (1, 512, 512), 2: 64}. Levels that are not named
+    take the default.
+    fill_value: the value of pixels that were never written, 0 unless told; chunks of nothing else are not stored.
+    dimension_separator: "/" or ".", between the indices in chunk keys.
     """
 
     chunks: Any
     shards: Any
+    chunks_per_shard: Any
     compressors: Any
+    fill_value: Any
     dimension_separator: str
 
 
@@ -99,94 +105,27 @@ def plan_image(
     `axes` stand in for the options on axes; `origin` is the translation of the finest level, 0 unless told.
     """
     require_known(options, ImageOptions, "new image")
-    shape = _sizes(shape)
+    shape = sizes_of(shape)
     if axes is None:
         units = {"space_unit": options.get("space_unit", "micrometer"), "time_unit": options.get("time_unit", "second")}
         axes = default_axes(len(shape), options.get("axes_names"), **units)
     if options.get("xy_pixelsize") is None and options.get("pixelsize") is None:
         raise ArgumentError("the pixel size is missing", where="new image", hint="Pass xy_pixelsize=0.325, say, in micrometers.")
-    scale = _scale(axes, options, (1.0,) * len(axes))
+    scale = scale_of(axes, options, (1.0,) * len(axes))
     version = writable_version(options.get("ngff_version", DEFAULT_VERSION))
     dtype = options.get("dtype", "uint16")
     factors = _factors(options.get("scaling_factors", "auto"), axes)
-    shapes = plan_levels(shape, factors, options.get("levels", 5))
+    levels = options.get("levels", 5)
+    shapes = plan_levels(shape, factors, levels)
     transforms = [ScaleTranslation(scale, tuple(origin or (0.0,) * len(shape)))]
     for _ in shapes[1:]:
         transforms.append(transforms[-1].reduced(factors))
     datasets = tuple(Dataset(str(i), t) for i, t in enumerate(transforms))
-    layouts = tuple(plan_layout(s, dtype, axes.names, zarr_format=version.zarr_format, **_layout(options)) for s in shapes)
-    channels = _channels(axes, shapes[0], layouts[0], options)
+    layouts = layouts_of(shapes, dtype, axes, version.zarr_format, options, most=levels)
+    channels = channels_of(axes, layouts[0], options)
     return Blueprint(
         ImageMeta(version.tag, Multiscale(axes, datasets, options.get("name")), channels), layouts, (factors,) * (len(shapes) - 1)
     )
-
-
-_UNITS = ("space_unit", "time_unit")
-_REPLANS = ("xy_pixelsize", "pixelsize", "z_spacing", "time_spacing", "levels", "scaling_factors", "axes_names", *_UNITS)
-
-
-def plan_derived_image(
-    meta: ImageMeta, arrays: Sequence[StoredArray], shape: Sequence[int] | None, options: Mapping[str, Any]
-) -> Blueprint:
-    """An image like another one: everything that is not given is inherited; pixels are not copied.
-
-    Without a shape, pixel size, unit, levels, factors or axes the new image has the same levels, level for level. Else its levels are
-    planned anew from the finest one. A shape with fewer entries than axes leaves out the leading axes, which keep their size; with other
-    axes than the reference's, the shape needs all of them, and chunks, shards and factors are not inherited.
-    """
-    require_known(options, ImageOptions, "derive_image")
-    finest = arrays[meta.paths.index(meta.finest)]
-    inherited = _inherited_layout(meta, finest, options)
-    if shape is None and not any(key in options for key in _REPLANS):
-        return _copied(meta, arrays, range(len(meta.axes)), options, inherited)
-    axes = meta.multiscale.axes
-    names = [canonical for name in axes.names for canonical, stored in axes.canonical.items() if stored == name]
-    given = options.get("axes_names", names)
-    same_axes = isinstance(given, Iterable) and list(given) == names
-    shape = finest.shape if shape is None else _sizes(shape)
-    if same_axes:
-        shape = finest.shape[: max(0, len(names) - len(shape))] + shape
-    scale = _scale(axes, options, meta.multiscale.datasets[meta.paths.index(meta.finest)].transform.scale)
-    sizes = dict(zip(axes.names, scale, strict=True))
-    order = meta.by_resolution
-    if not same_axes:
-        inherited = {key: value for key, value in inherited.items() if key not in ("chunks", "shards")}
-    elif "scaling_factors" not in options and len(order) > 1:
-        inherited["scaling_factors"] = factors_between(
-            finest.shape, arrays[meta.paths.index(order[1])].shape, ratios=meta.ratios(order[:2])[0], where="derive_image"
-        )
-    planned: dict[str, Any] = {
-        "axes_names": names,
-        "pixelsize": (sizes[axes.canonical["y"]], sizes[axes.canonical["x"]]),
-        "space_unit": meta.space_unit,
-        "time_unit": meta.time_unit,
-        "levels": meta.levels,
-        "dtype": finest.dtype,
-        "ngff_version": meta.version,
-    }
-    planned |= {key: sizes[axes.canonical[a]] for key, a in (("z_spacing", "z"), ("time_spacing", "t")) if a in axes.canonical}
-    plain = {k: v for k, v in options.items() if k not in ("xy_pixelsize", "pixelsize")}
-    if same_axes and "axes_names" not in options and not any(unit in options for unit in _UNITS) and len(shape) == len(axes):
-        origin = meta.multiscale.datasets[meta.paths.index(meta.finest)].transform.translation
-        blueprint = plan_image(shape, planned | inherited | plain, axes=axes, origin=origin)
-    else:
-        blueprint = plan_image(shape, planned | inherited | plain)
-    return replace(blueprint, meta=_with_channels_of(meta, blueprint.meta, options, same_dtype=finest.dtype == blueprint.layouts[0].dtype))
-
-
-def plan_derived_label(meta: ImageMeta, arrays: Sequence[StoredArray], name: str, options: Mapping[str, Any]) -> Blueprint:
-    """A label over the axes of an image without c, level for level."""
-    require_known(options, LabelOptions, "derive_label")
-    position = meta.multiscale.axes.index("c")
-    kept = [i for i in range(len(meta.axes)) if i != position]
-    finest = arrays[meta.paths.index(meta.finest)]
-    inherited = {"compressors": "auto", "dimension_separator": finest.separator, "chunks": tuple(finest.chunks[i] for i in kept)}
-    blueprint = _copied(meta, arrays, kept, {"dtype": "uint32"} | dict(options), inherited)
-    dtype = blueprint.layouts[0].dtype
-    if dtype.kind not in "biu":  # 0.5 allows integers only; bool is read and written, too
-        raise DTypeError("a label holds integers", where=f"label {name!r}", got=dtype.name, allowed="integers and bool")
-    multiscale = replace(blueprint.meta.multiscale, name=name)
-    return replace(blueprint, meta=replace(blueprint.meta, multiscale=multiscale, channels_meta=None, image_label=ImageLabel()))
 
 
 # ------------------------------------------------------------------------------------------------------------ parts
@@ -201,7 +140,7 @@ def require_known(options: Mapping[str, Any], record: Any, where: str) -> None:
             raise ArgumentError(f"{name} must be text", where=where, got=repr(options[name]), allowed="a str or None")
 
 
-def _sizes(shape: Any) -> Shape:
+def sizes_of(shape: Any) -> Shape:
     """A shape as ints of at least 0."""
     try:
         sizes = tuple(operator.index(n) for n in shape)
@@ -212,62 +151,34 @@ def _sizes(shape: Any) -> Shape:
     return sizes
 
 
-def _copied(
-    meta: ImageMeta, arrays: Sequence[StoredArray], kept: Sequence[int], options: Mapping[str, Any], inherited: Mapping[str, Any]
-) -> Blueprint:
-    """The same levels over the kept axes."""
-    axes = Axes(tuple(meta.multiscale.axes.items[i] for i in kept))
-    version = writable_version(options.get("ngff_version", meta.version))
-    layout = _layout(dict(inherited) | dict(options))
-    datasets, layouts = [], []
-    for path in meta.by_resolution:
-        at = meta.paths.index(path)
-        array, transform = arrays[at], meta.multiscale.datasets[at].transform
-        datasets.append(
-            Dataset(path, ScaleTranslation(tuple(transform.scale[i] for i in kept), tuple(transform.translation[i] for i in kept)))
-        )
-        shape = tuple(array.shape[i] for i in kept)
-        layouts.append(plan_layout(shape, options.get("dtype", array.dtype), axes.names, zarr_format=version.zarr_format, **layout))
-    multiscale = Multiscale(axes, tuple(datasets), options.get("name"))
-    new = ImageMeta(version.tag, multiscale, _channels(axes, layouts[0].shape, layouts[0], options))
-    same_dtype = layouts[0].dtype == arrays[0].dtype
-    return Blueprint(_with_channels_of(meta, new, options, same_dtype=same_dtype), tuple(layouts), ())
+def layouts_of(
+    shapes: Sequence[Shape], dtype: Any, axes: Axes, zarr_format: int, options: Mapping[str, Any], *, most: int | None = None
+) -> tuple[Layout, ...]:
+    """A layout per level from `LayoutOptions`; `most` levels may be named in them, even where there are fewer."""
+    given = {key: options[key] for key in LayoutOptions.__annotations__ if key in options}
+    separator = given.pop("dimension_separator", "/")
+    return plan_layouts(shapes, dtype, _letters(axes), zarr_format=zarr_format, most=most, separator=separator, **given)
 
 
-def _inherited_layout(meta: ImageMeta, finest: StoredArray, options: Mapping[str, Any]) -> dict[str, Any]:
-    inherited: dict[str, Any] = {"chunks": finest.chunks, "dimension_separator": finest.separator}
-    if options.get("ngff_version", meta.version) == meta.version:  # codecs and shards belong to one Zarr format
-        inherited |= {"compressors": finest.compressors or None, "shards": finest.shards}
-    return inherited
+def _letters(axes: Axes) -> list[str]:
+    """Each axis by its canonical letter, where it has one."""
+    letters = {stored: letter for letter, stored in axes.canonical.items()}
+    return [letters.get(name, name) for name in axes.names]
 
 
-def _with_channels_of(meta: ImageMeta, new: ImageMeta, options: Mapping[str, Any], *, same_dtype: bool) -> ImageMeta:
-    """The reference's channels, where their number is the same and none are given; display windows belong to a dtype."""
-    given = any(key in options for key in ("channel_labels", "channel_wavelengths", "channel_colors"))
-    if given or meta.channels_meta is None or new.channels_meta is None or len(meta.channels_meta) != len(new.channels_meta):
-        return new
-    windows = meta.channels_meta if same_dtype else new.channels_meta
-    channels = tuple(replace(c, window=w.window) for c, w in zip(meta.channels_meta.channels, windows.channels, strict=True))
-    return replace(new, channels_meta=replace(meta.channels_meta, channels=channels))
-
-
-def _channels(axes: Axes, shape: Shape, layout: Layout, options: Mapping[str, Any]) -> ChannelsMeta:
+def channels_of(axes: Axes, finest: Layout, options: Mapping[str, Any]) -> ChannelsMeta:
+    """The channels of a new image, from the options or by default."""
     position = axes.index("c")
     return default_channels(
-        1 if position is None else shape[position],
-        layout.dtype.name,
+        1 if position is None else finest.shape[position],
+        finest.dtype.name,
         labels=options.get("channel_labels"),
         wavelength_ids=options.get("channel_wavelengths"),
         colors=options.get("channel_colors"),
     )
 
 
-def _layout(options: Mapping[str, Any]) -> dict[str, Any]:
-    layout = {key: options[key] for key in ("chunks", "shards", "compressors") if key in options}
-    return layout | {"separator": options.get("dimension_separator", "/")}
-
-
-def _scale(axes: Axes, options: Mapping[str, Any], inherited: Sequence[float]) -> tuple[float, ...]:
+def scale_of(axes: Axes, options: Mapping[str, Any], inherited: Sequence[float]) -> tuple[float, ...]:
     """One pixel size per axis: from the options, else inherited."""
     sizes: dict[str, Any] = {"z": options.get("z_spacing"), "t": options.get("time_spacing")}
     if options.get("xy_pixelsize") is not None and options.get("pixelsize") is not None:
@@ -284,8 +195,7 @@ def _scale(axes: Axes, options: Mapping[str, Any], inherited: Sequence[float]) -
                 f"the pixel size along {letter} must be a positive number", where="new image", got=repr(size), allowed="finite, above 0"
             )
     found = []
-    for name, default in zip(axes.names, inherited, strict=True):
-        letter = next((c for c, stored in axes.canonical.items() if stored == name), name)
+    for letter, default in zip(_letters(axes), inherited, strict=True):
         size = sizes.get(letter)
         found.append(default if size is None else float(size))
     return tuple(found)

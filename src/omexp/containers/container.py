@@ -7,8 +7,10 @@ from dataclasses import replace
 from typing import Any, Unpack
 
 from omexp.backend import Backend, DeviceLike, resolve_backend
-from omexp.containers.blueprint import ImageOptions, LabelOptions, plan_derived_image, plan_derived_label
+from omexp.containers.blueprint import ImageOptions, LabelOptions
 from omexp.containers.building import write_image
+from omexp.containers.consolidation import warn_at_opening
+from omexp.containers.derived import plan_derived_image, plan_derived_label
 from omexp.containers.html import html_table
 from omexp.containers.image import Image
 from omexp.containers.label import Label
@@ -17,7 +19,7 @@ from omexp.containers.masked import MaskedImage, MaskedLabel
 from omexp.containers.multiscale import arrays_of, level_path, read_meta
 from omexp.containers.objects import Objects, masking_label_and_table
 from omexp.containers.tables import FeatureTable, MaskingRoiTable, RoiTable, Table, TablesCollection
-from omexp.errors import MissingArrayError, StoreNotFoundError, warn_caller
+from omexp.errors import MissingArrayError, StoreNotFoundError
 from omexp.metadata.image import ImageMeta
 from omexp.metadata.labels import require_name
 from omexp.metadata.versions import kind_of
@@ -75,9 +77,7 @@ class OmeZarrContainer:
                 got=f"a {kind} group" if kind else "a Zarr group without multiscales",
                 hint=hints.get(kind or "", "Open one of the images below it."),
             )
-        _, problems = read_meta(group)
-        for problem in problems.found:
-            warn_caller(f"{group.where}: {problem}")
+        warn_at_opening(group)
 
     # ------------------------------------------------------------------------------------------------ what it is
     @property
@@ -236,7 +236,7 @@ class OmeZarrContainer:
         overwrite
             Replace a label of that name; it stays until the new one is complete.
         **options
-            dtype, chunks, shards, compressors, dimension_separator.
+            dtype, chunks, shards, chunks_per_shard, compressors, fill_value, dimension_separator.
 
         Returns
         -------
@@ -378,8 +378,7 @@ class OmeZarrContainer:
         Parameters
         ----------
         store, overwrite, **options
-            As in `create_empty_ome_zarr`; what is not given is inherited (levels, pixel sizes, axes, channels, dtype, chunks, shards,
-            codec, version).
+            As in `create_empty_ome_zarr`; what is not given is inherited (levels, pixel sizes, axes, channels, dtype, layout, version).
         shape
             Of the finest level. With fewer entries than axes, the leading axes (t, c) keep their size.
         device

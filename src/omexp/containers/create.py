@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Unpack
 
 from omexp.backend import DeviceLike, resolve_backend
 from omexp.containers.blueprint import ImageOptions, plan_image
-from omexp.containers.building import write_image
+from omexp.containers.building import How, write_image
 from omexp.containers.container import OmeZarrContainer, open_ome_zarr_container
 from omexp.errors import ArgumentError
 from omexp.metadata.versions import kind_of, version_of
-from omexp.pyramid import require_method
+from omexp.pyramid import Progress, require_method
 from omexp.storage.groups import StoreLike, parent_of
 from omexp.storage.sources import source_of
 
-__all__ = ["create_empty_ome_zarr", "create_ome_zarr_from_array"]
+__all__ = ["create_empty_ome_zarr", "create_ome_zarr_from_array", "version_beside"]
 
 PERCENTILES = (0.1, 99.9)
 
@@ -63,7 +63,7 @@ def create_empty_ome_zarr(
     5
     """
     resolve_backend(device)
-    write_image(store, plan_image(shape, _with_version(store, options)), overwrite=overwrite)
+    write_image(store, plan_image(shape, version_beside(store, options)), overwrite=overwrite)
     return open_ome_zarr_container(store, device=device)
 
 
@@ -74,7 +74,10 @@ def create_ome_zarr_from_array(
     method: str = "mean",
     percentiles: tuple[float, float] | None = PERCENTILES,
     workers: int | None = None,
-    progress: Callable[[int], None] | None = None,
+    max_memory: int | None = None,
+    progress: Progress | None = None,
+    resume: bool = False,
+    use_tensorstore: bool = False,
     overwrite: bool = False,
     device: DeviceLike = None,
     **options: Unpack[ImageOptions],
@@ -86,16 +89,23 @@ def create_ome_zarr_from_array(
     store, overwrite, device, **options
         As in `create_empty_ome_zarr`; the dtype is the array's.
     array
-        NumPy, CuPy, another array-API array, a memory map, a dask or zarr array. It is reduced where it lives.
+        NumPy, CuPy, another array-API array, a memory map, a dask or zarr array, or `omexp.Planes`. It is reduced where it lives.
     method
-        How levels are made: "mean", "median", "mode", "min", "max", "nearest".
+        How levels are made: a method of `omexp.downsample`, by any of its names (`omexp.Methods`).
     percentiles
         The display window of each channel, of the pixels of the coarsest level that are not 0 (of its middle, where it has more than
         4 million pixels); None: the dtype's whole range.
     workers
         Threads; None for all CPUs.
+    max_memory
+        Bytes of pixels in flight beyond the array itself, projected before anything is read; None: 256 MiB, or 64 MiB for each worker.
     progress
-        Called with the number of bytes read each time some are done.
+        Called with (bytes done, bytes in all) of the array each time some are done; see `omexp.progress_bar`.
+    resume
+        Go on with what an earlier call for the same image and array left when it was killed (local disks): finished tiles are not written
+        again. A call with ``resume=True`` that breaks off itself leaves its work to be gone on with; other calls clean up.
+    use_tensorstore
+        Encode and store through TensorStore (local folders; the package must be installed).
 
     Raises
     ------
@@ -123,15 +133,21 @@ def create_ome_zarr_from_array(
             got=repr(percentiles),
             allowed="such as (0.1, 99.9), or None",
         )
-    require_method(method)
-    blueprint = plan_image(source.shape, {**_with_version(store, options), "dtype": source.dtype})
-    write_image(
-        store, blueprint, overwrite=overwrite, source=source, method=method, percentiles=percentiles, workers=workers, progress=progress
+    how = How(
+        method=require_method(method),
+        percentiles=percentiles,
+        workers=workers,
+        max_memory=max_memory,
+        progress=progress,
+        resume=resume,
+        engine="tensorstore" if use_tensorstore else "auto",
     )
+    blueprint = plan_image(source.shape, {**version_beside(store, options), "dtype": source.dtype})
+    write_image(store, blueprint, overwrite=overwrite, source=source, how=how)
     return open_ome_zarr_container(store, device=device)
 
 
-def _with_version(store: StoreLike, options: Mapping[str, Any]) -> dict[str, Any]:
+def version_beside(store: StoreLike, options: Mapping[str, Any]) -> dict[str, Any]:
     """The options with the version of the well that the image joins: one hierarchy has one version (specification, MUST)."""
     above = parent_of(store)
     document = {} if above is None else above.attributes

@@ -8,6 +8,7 @@ from omexp.backend import to_host
 from omexp.containers.level import Level
 from omexp.containers.roi import Roi
 from omexp.geometry import grow_block
+from omexp.kernels.methods import Methods
 from omexp.measuring import find_boxes
 from omexp.metadata.labels import ImageLabel
 from omexp.storage.lazy import BLOCK_BYTES
@@ -23,6 +24,10 @@ class Label(Level):
     """
 
     default_method = "nearest"
+
+    def takes(self, method: Methods) -> bool:
+        """Ids are never averaged because some metadata says so."""
+        return method.kernel not in ("mean", "gaussian")
 
     @property
     def image_label(self) -> ImageLabel | None:

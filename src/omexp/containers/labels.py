@@ -6,8 +6,10 @@ Looking something up creates nothing. A label is built beside its place and take
 from __future__ import annotations
 
 from omexp.containers.blueprint import Blueprint
-from omexp.containers.building import write_image
+from omexp.containers.building import How, write_image
+from omexp.containers.consolidation import warn_if_unfinished
 from omexp.errors import NameNotFoundError, StoreNotFoundError
+from omexp.kernels.methods import Methods
 from omexp.metadata.versions import decode_names, encode_names
 from omexp.storage.groups import Group
 
@@ -36,6 +38,7 @@ class LabelsCollection:
         found = self._image.find(f"labels/{name}")
         if found is None:
             raise StoreNotFoundError("the label is listed but not on disk", where=f"{self._image.where}/labels/{name}")
+        warn_if_unfinished(found)
         return found
 
     def create(self, name: str, blueprint: Blueprint, *, overwrite: bool) -> Group:
@@ -43,7 +46,7 @@ class LabelsCollection:
         had_labels = self._image.find("labels") is not None
         labels = self._image.require_group("labels")
         try:
-            write_image(labels, blueprint, path=name, overwrite=overwrite, method="nearest")
+            write_image(labels, blueprint, path=name, overwrite=overwrite, how=How(method=Methods.NEAREST))
             listed = decode_names(labels.attributes, "labels")
             if name not in listed:
                 self._register(labels, [*listed, name])

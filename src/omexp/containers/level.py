@@ -2,171 +2,35 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from omexp.backend import Backend, DeviceLike, backend_of, cuda_backend, dtype_of, numpy_backend
-from omexp.containers.dimensions import Dimensions
-from omexp.containers.html import html_table
-from omexp.containers.multiscale import level_array
+from omexp.containers import consolidation
+from omexp.containers.consolidation import Touched
+from omexp.containers.level_info import LevelInfo
 from omexp.containers.roi import Roi
 from omexp.errors import ArgumentError, BackendMismatchError, DTypeError
-from omexp.geometry import factors_between
+from omexp.geometry import Region
 from omexp.kernels.axes import from_stored, to_stored
-from omexp.metadata.image import ImageMeta
-from omexp.metadata.multiscale import method_metadata
-from omexp.metadata.versions import revise_multiscale
-from omexp.pyramid import Built, build, choose_backend, require_method
+from omexp.kernels.methods import Methods
+from omexp.pyramid import Built, Progress
 from omexp.selection import Arrangement, Selection, arrange, arranged_shape, select
-from omexp.storage.groups import Group
 from omexp.storage.lazy import as_lazy_patch, computed, computed_block, dask_array, delayed_array
-from omexp.storage.reading import Reader, choose_reader, read_selection
+from omexp.storage.reading import choose_reader, is_dense, read_selection
 from omexp.storage.writing import write_selection
-from omexp.world import PixelSize
 
 __all__ = ["Level"]
 
-_METHOD_KEYS = ("description", "method", "version", "args", "kwargs")  # of `metadata`: what the specification's example says of a method
 
-
-class Level:
+class Level(LevelInfo):
     """One level: an array on disk, its axes, its pixel size. Arrays come and go on the container's device.
 
     Users get an `Image` or a `Label`; everything here belongs to both.
     """
 
     default_method = "mean"
-
-    def __init__(self, group: Group, meta: ImageMeta, path: str, backend: Backend) -> None:
-        self._group, self._meta, self._path, self._backend = group, meta, path, backend
-        self._stored = level_array(group, meta, path)
-        self._reader = choose_reader(self._stored, backend)
-
-    # ------------------------------------------------------------------------------------------------ what it is
-    @property
-    def path(self) -> str:
-        """The level's path in the image group, such as "0"."""
-        return self._path
-
-    @property
-    def where(self) -> str:
-        """The array's place, for messages."""
-        return f"{self._group.where}/{self._path}"
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self._stored.shape
-
-    @property
-    def dtype(self) -> Any:
-        """The NumPy dtype of the pixels."""
-        return self._stored.dtype
-
-    @property
-    def chunks(self) -> tuple[int, ...]:
-        """The unit of decoding."""
-        return self._stored.chunks
-
-    @property
-    def write_granularity(self) -> tuple[int, ...]:
-        """The unit of writing: the shard where there are shards, else the chunk."""
-        return self._stored.write_unit
-
-    @property
-    def zarr_array(self) -> Any:
-        """The zarr array."""
-        return self._stored.zarr
-
-    @property
-    def meta(self) -> ImageMeta:
-        return self._meta
-
-    @property
-    def axes(self) -> tuple[str, ...]:
-        """Axis names in stored order."""
-        return self._meta.axes
-
-    def has_axis(self, name: str) -> bool:
-        return self._meta.multiscale.axes.index(name) is not None
-
-    @property
-    def pixel_size(self) -> PixelSize:
-        return self._meta.pixel_size(self._path)
-
-    @property
-    def dimensions(self) -> Dimensions:
-        return Dimensions(self._meta.multiscale.axes, self.shape, self.pixel_size)
-
-    @property
-    def space_unit(self) -> str | None:
-        return self._meta.space_unit
-
-    @property
-    def time_unit(self) -> str | None:
-        return self._meta.time_unit
-
-    @property
-    def is_2d(self) -> bool:
-        return self.dimensions.is_2d
-
-    @property
-    def is_3d(self) -> bool:
-        return self.dimensions.is_3d
-
-    @property
-    def is_time_series(self) -> bool:
-        return self.dimensions.is_time_series
-
-    @property
-    def is_multi_channels(self) -> bool:
-        return self.dimensions.is_multi_channels
-
-    @property
-    def device(self) -> str:
-        """Where arrays live: "cpu", "cuda:0"."""
-        return self._backend.name
-
-    @property
-    def reader(self) -> Reader:
-        """How bytes become arrays: `reader.name` and `reader.reason`."""
-        return self._reader
-
-    @property
-    def stored(self) -> Any:
-        """The array on disk, as the storage floor sees it."""
-        return self._stored
-
-    @property
-    def group(self) -> Group:
-        """The group that the level lies in, as the storage floor sees it."""
-        return self._group
-
-    @property
-    def backend(self) -> Backend:
-        """The array library and device."""
-        return self._backend
-
-    def roi(self, name: str | None = "image") -> Roi:
-        """The whole extent over t, z, y, x, in world units from the image corner."""
-        sizes = {a: self.dimensions.get(a) for a in "tzyx"}
-        return Roi.from_values({a: (0, n) for a, n in sizes.items() if n is not None}, name, space="pixel").to_world(self.pixel_size)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(path={self._path}, {self.dimensions}, {self.dtype}, {self.pixel_size}, device={self.device})"
-
-    def _repr_html_(self) -> str:
-        rows = {
-            "path": self._path,
-            "shape": str(self.dimensions),
-            "dtype": str(self.dtype),
-            "chunks": str(self.chunks),
-            "pixel size": str(self.pixel_size),
-            "device": self.device,
-            "reader": f"{self.reader.name}: {self.reader.reason}",
-        }
-        return html_table(f"{type(self).__name__} of {self._group.where}", rows)
 
     # --------------------------------------------------------------------------------------------------- reading
     def get_as_numpy(self, *, axes_order: Sequence[str] | None = None, **slicing: Any) -> Any:
@@ -258,9 +122,12 @@ class Level:
         self,
         method: str | None = None,
         *,
+        regions: Iterable[Roi | Mapping[str, Any]] | None = None,
         device: DeviceLike = "auto",
         workers: int | None = None,
-        progress: Callable[[int], None] | None = None,
+        max_memory: int | None = None,
+        resume: bool = False,
+        progress: Progress | None = None,
     ) -> Built:
         """Rebuild every coarser level from this one, in one pass.
 
@@ -269,40 +136,64 @@ class Level:
         Parameters
         ----------
         method
-            "mean", "median", "mode", "min", "max", "nearest". None: mean for images, nearest for labels.
+            A method of `omexp.downsample`, by any of its names (`omexp.Methods`). None: the one that the metadata names; else mean for
+            images, nearest for labels.
+        regions
+            Only what depends on these parts of the level, the others being right already: `Roi`s, or axis name -> slice or int. Exactly the
+            pixels of a full rebuild. All is rebuilt where they touch more than half of the image, where the metadata names another method,
+            and where an earlier rebuild broke off.
         device
             Where the reduction runs; "auto" takes a GPU where it gains. The pixels are the same.
         workers
             Threads; None for all CPUs.
+        max_memory
+            Bytes of pixels in flight, projected before anything is read; None: 256 MiB, or 64 MiB for each worker.
+        resume
+            Go on with a rebuild that was killed (local disks): what it has finished is not done again. It trusts that this level has not
+            been written to since.
         progress
-            Called with the number of bytes read each time some are done.
+            Called with (bytes done, bytes in all) of this level; see `omexp.progress_bar`.
 
         Returns
         -------
         Built
             Bytes read and written, seconds, device and why.
+
+        Raises
+        ------
+        ArgumentError
+            An option that cannot be, or levels that are no pyramid of whole windows; nothing is written.
+        AlreadyExistsError
+            Another process is rebuilding this image.
         """
-        method = require_method(method or self.default_method)
-        paths = self._meta.by_resolution
-        paths = paths[paths.index(self._path) :]
-        levels = [self._stored, *[level_array(self._group, self._meta, p) for p in paths[1:]]]
-        steps = zip(itertools.pairwise(levels), self._meta.ratios(paths), strict=True)
-        factors = [factors_between(a.shape, b.shape, ratios=r, where=self.where) for (a, b), r in steps]
-        backend, reason = choose_backend(device, method, self._stored.zarr.nbytes)
-        source = choose_reader(self._stored, backend)
-        built = build(
-            levels,
-            source,
-            method,
-            factors=factors,
-            store_first=False,
-            reopen=choose_reader,
-            workers=workers,
-            progress=progress,
-            reason=reason,
-        )
-        self._record_method(method)
-        return built
+        boxes = None if regions is None else [self._pixels_of(region) for region in regions]
+        options: dict[str, Any] = {"device": device, "workers": workers, "max_memory": max_memory, "resume": resume, "progress": progress}
+        return consolidation.consolidate(self, method, regions=boxes, **options)
+
+    def takes(self, method: Methods) -> bool:
+        """Whether a method that the metadata names is taken when none is given."""
+        return True
+
+    @contextmanager
+    def track_writes(self, method: str | None = None, **options: Any) -> Iterator[Touched]:
+        """Hear of every write through this object inside the block, and rebuild at its end what they touched: `consolidate(regions=)`.
+
+        `method` and `options` are those of `consolidate`. The levels are rebuilt even if the block raises: its writes have happened.
+
+        Examples
+        --------
+        >>> import numpy, omexp
+        >>> image = omexp.create_empty_ome_zarr("tracked.zarr", (256, 256), xy_pixelsize=1.0, overwrite=True).get_image()
+        >>> with image.track_writes() as touched:
+        ...     image.set_array(numpy.ones((2, 2), "uint16"), y=slice(0, 2), x=slice(0, 2))
+        >>> len(touched.regions)
+        1
+        """
+
+        def rebuilt(regions: list[Region]) -> Built:
+            return self.consolidate(method, regions=[dict(zip(self.axes, r.slices, strict=True)) for r in regions], **options)
+
+        yield from consolidation.tracked(self, self._listeners, rebuilt)
 
     # ------------------------------------------------------------------------------------------------- machinery
     def _names(self, slicing: dict[str, Any]) -> dict[str, Any]:
@@ -385,14 +276,13 @@ class Level:
             self._write(self._checked_patch(patch, selection, arrangement), selection)
 
     def _write(self, pixels: Any, selection: Selection) -> None:
+        if self._listeners:  # before: a write that breaks off has changed pixels, too
+            for region in [selection.bounds] if is_dense(selection) else [piece for piece, _ in selection.pieces()]:
+                for touched in list(self._listeners):
+                    touched.add(region)
         write_selection(self._stored, self._reader, selection, pixels)
 
-    def _record_method(self, method: str) -> None:
-        """Keep `type` and `metadata` true where the document has them for another method."""
-        if self._meta.multiscale.type in (None, method):
-            return
-        before = self._meta.multiscale.metadata
-        kept = {k: v for k, v in before.items() if k not in _METHOD_KEYS} if isinstance(before, Mapping) else {}
-        how: dict[str, Any] = {"type": method, "metadata": kept | method_metadata(method)}
-        self._meta = replace(self._meta, multiscale=replace(self._meta.multiscale, **how))
-        self._group.put_attributes(revise_multiscale(self._group.attributes, self._group.zarr_format, self._group.where, **how))
+    def _pixels_of(self, region: Roi | Mapping[str, Any]) -> Region:
+        """The pixels of a region of `consolidate`."""
+        slicing = self._names(dict(region)) if isinstance(region, Mapping) else self._roi_slicing(region, {})
+        return select(self.axes, self.shape, slicing, where=self.where).bounds

@@ -63,12 +63,9 @@ class Multiscale:
         return entry | dict(self.extra)
 
 
-def method_metadata(method: str) -> dict[str, Any]:
-    """The `metadata` entry that says how levels were made."""
-    return {
-        "description": f"Each level is the {method} over windows of the one before, anchored at the origin.",
-        "method": "omexp.downsample",
-    }
+def method_metadata(description: str) -> dict[str, Any]:
+    """The `metadata` entry that says how levels were made: `description` is the method's, in one sentence."""
+    return {"description": f"{description} Windows lie on the level before, anchored at the origin.", "method": "omexp.downsample"}
 
 
 _KNOWN = ("axes", "datasets", "name", "type", "metadata", "version", "coordinateTransformations")

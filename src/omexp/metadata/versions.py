@@ -174,6 +174,16 @@ def encode_image(meta: ImageMeta, document: Mapping[str, Any] | None = None) -> 
     return version.with_sections(document or {}, changes)
 
 
+def without_image(document: Mapping[str, Any]) -> dict[str, Any]:
+    """What else a group's document holds: neither its image nor OME-Zarr's namespace with it, so that `encode_image` can put a new one
+    there."""
+    inner = document.get("ome")
+    ours = ("multiscales", "omero", "image-label", "version")
+    rest = {k: v for k, v in document.items() if k not in (*ours[:3], "ome")}
+    others = {k: v for k, v in inner.items() if k not in ours} if isinstance(inner, Mapping) else {}
+    return rest | ({"ome": others} if others else {})
+
+
 def revise_multiscale(document: Mapping[str, Any], zarr_format: int, where: str, **changes: Any) -> dict[str, Any]:
     """The document with some keys of its first multiscale set; everything else in it is kept."""
     version = version_of(document, zarr_format, where)

@@ -1,0 +1,165 @@
+"""What one resolution level is. Knows: its array, axes, pixel size, reader. Does not know: how pixels are read and written.
+
+Users meet it as part of an `Image` or a `Label`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from omexp.backend import Backend
+from omexp.containers.consolidation import Touched
+from omexp.containers.dimensions import Dimensions
+from omexp.containers.html import html_table
+from omexp.containers.multiscale import level_array
+from omexp.containers.roi import Roi
+from omexp.metadata.image import ImageMeta
+from omexp.storage.groups import Group
+from omexp.storage.reading import Reader, choose_reader
+from omexp.world import PixelSize
+
+__all__ = ["LevelInfo"]
+
+
+class LevelInfo:
+    """An array on disk as a level of an image: where it lies, what its axes and pixels are."""
+
+    def __init__(self, group: Group, meta: ImageMeta, path: str, backend: Backend) -> None:
+        self._group, self._meta, self._path, self._backend = group, meta, path, backend
+        self._stored = level_array(group, meta, path)
+        self._reader = choose_reader(self._stored, backend)
+        self._listeners: list[Touched] = []  # `track_writes` blocks that are open
+
+    # ------------------------------------------------------------------------------------------------ what it is
+    @property
+    def path(self) -> str:
+        """The level's path in the image group, such as "0"."""
+        return self._path
+
+    @property
+    def where(self) -> str:
+        """The array's place, for messages."""
+        return f"{self._group.where}/{self._path}"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._stored.shape
+
+    @property
+    def dtype(self) -> Any:
+        """The NumPy dtype of the pixels."""
+        return self._stored.dtype
+
+    @property
+    def chunks(self) -> tuple[int, ...]:
+        """The unit of decoding."""
+        return self._stored.chunks
+
+    @property
+    def write_granularity(self) -> tuple[int, ...]:
+        """The unit of writing: the shard where there are shards, else the chunk."""
+        return self._stored.write_unit
+
+    @property
+    def zarr_array(self) -> Any:
+        """The zarr array."""
+        return self._stored.zarr
+
+    @property
+    def meta(self) -> ImageMeta:
+        return self._meta
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """Axis names in stored order."""
+        return self._meta.axes
+
+    def has_axis(self, name: str) -> bool:
+        return self._meta.multiscale.axes.index(name) is not None
+
+    @property
+    def pixel_size(self) -> PixelSize:
+        return self._meta.pixel_size(self._path)
+
+    @property
+    def dimensions(self) -> Dimensions:
+        return Dimensions(self._meta.multiscale.axes, self.shape, self.pixel_size)
+
+    @property
+    def space_unit(self) -> str | None:
+        return self._meta.space_unit
+
+    @property
+    def time_unit(self) -> str | None:
+        return self._meta.time_unit
+
+    @property
+    def is_2d(self) -> bool:
+        return self.dimensions.is_2d
+
+    @property
+    def is_3d(self) -> bool:
+        return self.dimensions.is_3d
+
+    @property
+    def is_time_series(self) -> bool:
+        return self.dimensions.is_time_series
+
+    @property
+    def is_multi_channels(self) -> bool:
+        return self.dimensions.is_multi_channels
+
+    @property
+    def device(self) -> str:
+        """Where arrays live: "cpu", "cuda:0"."""
+        return self._backend.name
+
+    @property
+    def reader(self) -> Reader:
+        """How bytes become arrays: `reader.name` and `reader.reason`."""
+        return self._reader
+
+    @property
+    def writer(self) -> str:
+        """What encodes and stores pixels, and why."""
+        return self._stored.writer
+
+    @property
+    def stored(self) -> Any:
+        """The array on disk, as the storage floor sees it."""
+        return self._stored
+
+    @property
+    def group(self) -> Group:
+        """The group that the level lies in, as the storage floor sees it."""
+        return self._group
+
+    @property
+    def backend(self) -> Backend:
+        """The array library and device."""
+        return self._backend
+
+    def roi(self, name: str | None = "image") -> Roi:
+        """The whole extent over t, z, y, x, in world units from the image corner."""
+        sizes = {a: self.dimensions.get(a) for a in "tzyx"}
+        return Roi.from_values({a: (0, n) for a, n in sizes.items() if n is not None}, name, space="pixel").to_world(self.pixel_size)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(path={self._path}, {self.dimensions}, {self.dtype}, {self.pixel_size}, device={self.device})"
+
+    def _repr_html_(self) -> str:
+        rows = {
+            "path": self._path,
+            "shape": str(self.dimensions),
+            "dtype": str(self.dtype),
+            "chunks": str(self.chunks),
+            "pixel size": str(self.pixel_size),
+            "device": self.device,
+            "reader": f"{self.reader.name}: {self.reader.reason}",
+            "writer": self.writer,
+        }
+        return html_table(f"{type(self).__name__} of {self._group.where}", rows)
+
+    def revise(self, meta: ImageMeta) -> None:
+        """Take other metadata for the same levels (they are on disk already)."""
+        self._meta = meta
