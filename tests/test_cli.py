@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -42,6 +47,11 @@ OTHER_VERSIONS = {"human_ht29_v06.zarr": "0.6", "ome_zarr_py_v1.zarr": "0.1", "o
 def run(*arguments: object) -> Result:
     """The command's result; an exception that is no exit goes through."""
     return CliRunner().invoke(main, [str(a) for a in arguments], catch_exceptions=False)
+
+
+def with_omexp() -> dict[str, str]:
+    """The environment of a process in another folder that finds the package under test."""
+    return os.environ | {"PYTHONPATH": str(Path(omexp.__file__).parents[1])}
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -270,6 +280,123 @@ def test_demo_on_cuda_without_cuda_is_one_line_and_status_one(tmp_path: Path) ->
     assert not (tmp_path / "out").exists()
 
 
+# --------------------------------------------------------------------------------------------------------- convert
+def test_convert_passes_on_every_option_and_says_what_it_wrote(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).integers(0, 4000, (3, 64, 96), "uint16")
+    np.save(tmp_path / "a.npy", x)
+    options = ["--axes", "cyx", "--chunks", "1,16,32", "--shards", "1,32,64", "--codec", "zstd", "--levels", 2, "--factors", "y=2,x=4"]
+    options += ["--method", "max", "--pixel-size", "0.25", "--name", "cells", "--device", "cpu", "--workers", 1]
+    result = run("convert", tmp_path / "a.npy", tmp_path / "a.zarr", *options)
+    assert result.exit_code == 0, result.output
+    for shown in ("cells", "c 3, y 64, x 96", "y 0.25, x 0.25", "uint16", "0.0 MB of pixels", "GB/s"):
+        assert shown in result.stdout
+    assert result.stderr == ""
+    made = omexp.open_ome_zarr_container(tmp_path / "a.zarr")
+    image = made.get_image()
+    np.testing.assert_array_equal(image.get_array(), x)
+    np.testing.assert_array_equal(made.get_image("1").get_array(), x.reshape(3, 32, 2, 24, 4).max((2, 4)))
+    assert (image.chunks, image.write_granularity, image.stored.codec) == ((1, 16, 32), (1, 32, 64), "zstd")
+    assert (made.levels, image.pixel_size.yx, made.image_meta.name) == (2, (0.25, 0.25), "cells")
+
+
+def test_convert_to_another_version_and_codec_none(plate: Path, tmp_path: Path) -> None:
+    version = "0.4" if (plate / "zarr.json").exists() else "0.5"
+    result = run("convert", plate / "A/01/0", tmp_path / "a.zarr", "--version", version, "--codec", "none", "--pixel-size", "2,0.5,0.5")
+    assert result.exit_code == 0, result.output
+    made = omexp.open_ome_zarr_container(tmp_path / "a.zarr")
+    assert (made.image_meta.version, made.get_image().stored.codec) == (version, "none")
+    assert made.get_image().pixel_size.yx == (0.5, 0.5)
+    assert (made.list_labels(), made.list_tables()) == (["nuclei"], ["nuclei_ROI"])
+    assert "nuclei_ROI" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--chunks", "a"], "is not a number"),
+        (["--chunks", "1,2,3,4"], "chunks"),
+        (["--codec", "zip"], "Error: "),
+        (["--series", "3"], "there is no such series"),
+        (["--axes", "abc"], "one each of t, c, z, y, x"),
+    ],
+)
+def test_convert_refuses_what_cannot_be_and_writes_nothing(options: list[str], message: str, tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((3, 64, 96), "uint8"))
+    result = run("convert", tmp_path / "a.npy", tmp_path / "a.zarr", *options)
+    assert result.exit_code in (1, 2)
+    assert message in result.stderr
+    assert "Traceback" not in result.output
+    assert [p.name for p in tmp_path.iterdir()] == ["a.npy"]
+
+
+def test_convert_asks_before_it_replaces_and_notes_what_it_assumed(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((64, 96), "uint8"))
+    first = run("convert", tmp_path / "a.npy", tmp_path / "a.zarr")
+    assert first.exit_code == 0
+    assert first.stderr.startswith("Note: ")
+    assert "no pixel size" in first.stderr
+    second = run("convert", tmp_path / "a.npy", tmp_path / "a.zarr", "--pixel-size", 1)
+    assert second.exit_code == 1
+    assert "something is there already" in second.stderr
+    assert run("convert", tmp_path / "a.npy", tmp_path / "a.zarr", "--pixel-size", 1, "--overwrite").exit_code == 0
+
+
+def test_convert_takes_one_number_for_shards(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((3, 100, 100), "uint8"))
+    result = run("convert", tmp_path / "a.npy", tmp_path / "a.zarr", "--axes", "cyx", "--shards", 64, "--pixel-size", 1)
+    assert result.exit_code == 0, result.output
+    assert omexp.open_ome_zarr_container(tmp_path / "a.zarr").get_image().write_granularity == (1, 64, 64)
+    np.save(tmp_path / "b.npy", np.zeros((1000, 1000), "uint8"))
+    result = run("convert", tmp_path / "b.npy", tmp_path / "b.zarr", "--shards", "y=512,x=512", "--pixel-size", 1)
+    assert result.exit_code == 0, result.output
+
+
+def test_the_command_speaks_of_its_own_options(tmp_path: Path) -> None:
+    np.save(tmp_path / "pixel_size.npy", np.zeros((64, 96), "uint8"))
+    first = run("convert", tmp_path / "pixel_size.npy", tmp_path / "a.zarr")
+    assert "pixel_size.npy: the source has no pixel size, so it is 1 without a unit; set --pixel-size to change it" in first.stderr
+    second = run("convert", tmp_path / "pixel_size.npy", tmp_path / "a.zarr", "--pixel-size", 1)
+    assert "Pass --overwrite to replace it" in second.stderr
+    third = run("convert", tmp_path / "pixel_size.npy", tmp_path / "b.zarr", "--axes", "abc")
+    assert "Pass --axes, such as --axes='tyx'" in third.stderr
+
+
+def test_what_convert_prints_fits_80_columns(tmp_path: Path) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    told = {"axes": "CZYX", "PhysicalSizeX": 0.325, "PhysicalSizeY": 0.325, "PhysicalSizeZ": 1.0}
+    tifffile.imwrite(tmp_path / "cells.ome.tif", np.zeros((2, 5, 300, 400), "uint16"), metadata=told)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        result = run("convert", "cells.ome.tif", "cells.zarr")
+    assert "c 2, z 5, y 300, x 400" in result.stdout
+    assert max(len(line.strip()) for line in result.stdout.splitlines()) <= 80
+
+
+def test_convert_as_a_command_of_its_own(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((64, 96), "uint8"))
+    command = [sys.executable, "-m", "omexp.cli", "convert", "a.npy", "a.zarr", "--pixel-size", "0.5"]
+    done = subprocess.run(command, cwd=tmp_path, env=with_omexp(), capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert omexp.open_ome_zarr_container(tmp_path / "a.zarr").get_image().pixel_size.yx == (0.5, 0.5)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to send")
+def test_ctrl_c_is_one_line_and_status_130_and_leaves_no_image(tmp_path: Path) -> None:
+    planes = np.lib.format.open_memmap(tmp_path / "a.npy", mode="w+", dtype="uint16", shape=(400, 2048, 2048))  # mostly a hole of 3 GB
+    planes[:2] = 1
+    planes.flush()
+    command = [sys.executable, "-m", "omexp.cli", "convert", "a.npy", "a.zarr", "--pixel-size", "1", "--workers", "1"]
+    running = subprocess.Popen(command, cwd=tmp_path, env=with_omexp(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    until = time.monotonic() + 60
+    while not any("c" in p.parts for p in tmp_path.rglob("*")) and time.monotonic() < until:
+        assert running.poll() is None
+        time.sleep(0.01)
+    running.send_signal(signal.SIGINT)
+    _, said = running.communicate(timeout=60)
+    assert (running.returncode, said.strip()) == (130, "Interrupted.")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.npy"]
+
+
 # ---------------------------------------------------------------------------------------------------------- errors
 @pytest.mark.parametrize("command", ["info", "pyramid"])
 def test_an_error_is_one_line_with_status_one_and_no_traceback(command: str, tmp_path: Path) -> None:
@@ -311,4 +438,4 @@ def test_version_is_that_of_the_package() -> None:
 def test_help_lists_only_commands_that_there_are() -> None:
     shown = run("--help").output.split("Commands:")[1].split("\n")
     names = [line.split()[0] for line in shown if line.strip()]
-    assert names == sorted(main.commands) == ["demo", "info", "pyramid"]
+    assert names == sorted(main.commands) == ["convert", "demo", "info", "pyramid"]

@@ -32,7 +32,8 @@ def describe(store: StoreLike, device: DeviceLike = "cpu") -> dict[str, Any]:
     ``store``, ``kind`` ("plate", "well", "image", "label", "labels", "bioformats2raw"), ``version``, ``zarr_format``, ``problems`` (what
     was tolerated), and by kind: plates ``name, rows, columns, wells, acquisitions, first_image``; wells ``images, acquisitions,
     first_image``; images and labels ``name, axes, levels, channels, labels, tables``; label groups ``labels``; collections ``images,
-    first_image``. Each level has ``path, shape, dtype, chunks, shards, codec, pixel_size, reader, reason``, or ``problem``.
+    first_image``. Each level has ``path, shape, dtype, chunks, shards, codec, pixel_size, reader, reason, writer``,
+    or ``problem``.
 
     Raises
     ------
@@ -147,6 +148,7 @@ def _level(container: OmeZarrContainer, path: str) -> dict[str, Any]:
         "pixel_size": {axis: size.get(axis) for axis in "tzyx" if image.has_axis(axis)},
         "reader": image.reader.name,
         "reason": image.reader.reason,
+        "writer": image.writer,
     }
 
 

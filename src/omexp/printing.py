@@ -10,10 +10,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from omexp.containers.container import OmeZarrContainer
 from omexp.demo import DemoReport
 from omexp.pyramid import Built
 
-__all__ = ["make_console", "print_built", "print_demo", "print_description"]
+__all__ = ["make_console", "print_built", "print_converted", "print_demo", "print_description"]
 
 FILE_WIDTH = 180  # columns where the output is no terminal, so that no line breaks
 
@@ -54,6 +55,23 @@ def print_built(console: Console, built: Sequence[tuple[str, str, Built]]) -> No
         figures = (f"{one.bytes_read / 1e6:.1f}", f"{one.bytes_written / 1e6:.1f}", f"{one.seconds:.2f}", f"{rate:.3f}")
         table.add_row(*map(escape, (place, method, *figures, one.device, one.reason)))
     console.print(table)
+
+
+def print_converted(console: Console, made: Sequence[OmeZarrContainer], nbytes: int, seconds: float) -> None:
+    """The images that a conversion wrote, and what it cost: bytes of the finest levels, before compression."""
+    table = _table("image", "shape", "dtype", "pixel size", "levels", right=(4,))
+    for one in made:
+        image, meta = one.get_image(), one.image_meta
+        shape = ", ".join(f"{axis} {size}" for axis, size in zip(meta.axes, image.shape, strict=True))
+        size = ", ".join(f"{axis} {image.pixel_size.get(axis):g}" for axis in meta.axes if axis != "c")
+        table.add_row(*map(escape, (one.where, shape, str(image.dtype), size, str(meta.levels))))
+    console.print(table)
+    for one in made:
+        inside = {"name": one.image_meta.name, "labels": ", ".join(one.list_labels()), "tables": ", ".join(one.list_tables())}
+        for what, names in inside.items():
+            _print_line(console, what, f"{names} ({one.where})" if names and len(made) > 1 else names or "")
+    rate = nbytes / seconds / 1e9 if seconds else 0.0
+    console.print(f"{nbytes / 1e6:.1f} MB of pixels in {seconds:.2f} s, {rate:.3f} GB/s", soft_wrap=True)
 
 
 # ---------------------------------------------------------------------------------------------------------- stores
@@ -109,6 +127,8 @@ def _print_image(console: Console, found: dict[str, Any]) -> None:
     readers = list(dict.fromkeys(f"{level['reader']}: {level['reason']}" for level in found["levels"] if "reader" in level))
     for reader in readers:
         _print_line(console, "reader", reader)
+    for writer in dict.fromkeys(level["writer"] for level in found["levels"] if "writer" in level):
+        _print_line(console, "writer", writer)
     for label in found.get("labels", []):
         _print_line(console, "label", f"{label['name']}: {_label_text(label)}")
     for table in found.get("tables", []):
