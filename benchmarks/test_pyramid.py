@@ -1,197 +1,274 @@
-"""An array in memory to a pyramid of 5 levels on disk: omexp and its peers, each with its defaults; outputs compared before timing.
+"""Writing and rebuilding pyramids: omexp beside its peers and beside the bare codec; outputs compared before timing.
 
-`python benchmarks/test_pyramid.py [--size 4096] [--repeats 3] [--json PATH]` prints seconds (best of several runs after one warm-up), GB/s
-of input, and how far each is from the floor: encoding the same chunks with the bare codec on all cores, without a disk.
+`python benchmarks/test_pyramid.py [--rows 1 2 ...] [--size 8192] [--repeats 5] [--json PATH] [--plot PATH]` prints a table with a part for
+each row of the project's figures to reach. Each run is a process of its own; seconds are medians; memory is what the process took beyond
+its input. A work that has taken longer than `PATIENCE_S` is not repeated. The full size goes to benchmarks/results/pyramid.json and .png.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
-import platform
-import shutil
+import statistics
+import sys
 import tempfile
-import time
-import warnings
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from importlib.metadata import version
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numcodecs
 import numpy as np
 import pytest
-import zarr
 
 import omexp
-from omexp.geometry import blocks
-from omexp.kernels.windows import downsample
-from omexp.storage.layout import default_chunks
-from omexp.storage.writing import default_workers
 
-FACTORS, LEVELS, PIXEL_SIZE = (1, 2, 2), 5, 0.65
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # run as a script, too
 
+from benchmarks import pyramid_report as report  # noqa: E402
+from benchmarks.pyramid_counts import counted  # noqa: E402
+from benchmarks.pyramid_inputs import NoiseSource  # noqa: E402
+from benchmarks.pyramid_measure import alone, here, measured  # noqa: E402
+from benchmarks.pyramid_peers import compare  # noqa: E402
+from benchmarks.pyramid_rows import ROWS, Row, Work  # noqa: E402
+from omexp.geometry import Region  # noqa: E402
 
-def omexp_default(array: np.ndarray, path: Path) -> None:
-    omexp.create_ome_zarr_from_array(path, array, xy_pixelsize=PIXEL_SIZE, axes_names="cyx", levels=LEVELS, overwrite=True)
-
-
-def omexp_sharded(array: np.ndarray, path: Path) -> None:
-    shards = tuple(4 * c if a != "c" else c for a, c in zip("cyx", default_chunks(array.shape, "cyx", array.itemsize), strict=True))
-    options: dict[str, Any] = {"shards": shards, "axes_names": "cyx", "levels": LEVELS, "xy_pixelsize": PIXEL_SIZE}
-    omexp.create_ome_zarr_from_array(path, array, overwrite=True, **options)
-
-
-def ngio_default(array: np.ndarray, path: Path) -> None:
-    ngio = pytest.importorskip("ngio")
-    ngio.create_ome_zarr_from_array(str(path), array, pixelsize=PIXEL_SIZE, levels=LEVELS, axes_names=list("cyx"), overwrite=True)
+RESULTS = ROOT / "benchmarks" / "results"
+ALL_ROWS, FULL_SIZE = range(1, 10), 8192
+PATIENCE_S = 20.0
+WITH_FLOOR = (2, 4, 5)  # 1 has row 3
+SMALL = 256
 
 
-def ngff_zarr_by(method: str) -> Callable[[np.ndarray, Path], None]:
-    def run(array: np.ndarray, path: Path) -> None:
-        ngff_zarr = pytest.importorskip("ngff_zarr")
-        image = ngff_zarr.to_ngff_image(array, dims=("c", "y", "x"), scale={"c": 1.0, "y": PIXEL_SIZE, "x": PIXEL_SIZE})
-        factors = [2**k for k in range(1, LEVELS)]
-        ngff_zarr.to_ngff_zarr(
-            str(path), ngff_zarr.to_multiscales(image, scale_factors=factors, method=ngff_zarr.Methods[method]), version="0.5"
-        )
-
-    return run
-
-
-def ome_zarr_py(array: np.ndarray, path: Path) -> None:
-    writer = pytest.importorskip("ome_zarr.writer")
-    writer.write_image(array, str(path), axes="cyx")
-
-
-@dataclass(frozen=True)
-class Writer:
-    """One library; `within` is how far its level 1 may be from the exact mean (None: it computes something else)."""
-
-    run: Callable[[np.ndarray, Path], None]
-    within: int | None
-
-    def __call__(self, array: np.ndarray, path: Path) -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # peers' own
-            self.run(array, path)
+# ------------------------------------------------------------------------------------------------------ the rows
+def compared(row: Row, size: int, folder: Path, repeats: int) -> dict[str, Any]:
+    """Rows 1, 2, 4, 5, 6: every library does the same work. First small, and compared; then timed, in turn, and compared again."""
+    small = row.pixels(SMALL)
+    for number, work in enumerate(row.works):
+        row.check(work, small, folder / f"small{number}.zarr")
+    shape, nbytes = _saved(row, size, folder)
+    runs: dict[str, list[dict[str, Any]]] = {work.name: [] for work in row.works}
+    for _, work in itertools.product(range(repeats), row.works):
+        if sum(run["wall_s"] for run in runs[work.name]) < PATIENCE_S:
+            runs[work.name].append(_timed(row, work, folder, len(runs[work.name])))
+    return {
+        "row": row.number,
+        "title": row.title,
+        "shape": shape,
+        "input_bytes": nbytes,
+        "least": row.least,
+        "pairs": row.pairs,
+        "works": [{"name": name, "runs": len(found), **_medians(found)} for name, found in runs.items()],
+        **(_floor(row, folder, 3) if row.number in WITH_FLOOR else {}),
+    }
 
 
-WRITERS = {
-    "omexp": Writer(omexp_default, 0),
-    "omexp, shards": Writer(omexp_sharded, 0),
-    "ngio": Writer(ngio_default, 1),
-    "ngff-zarr DASK_BIN_SHRINK": Writer(ngff_zarr_by("DASK_BIN_SHRINK"), 1),
-    "ngff-zarr ITKWASM_BIN_SHRINK": Writer(ngff_zarr_by("ITKWASM_BIN_SHRINK"), 1),
-    "ome-zarr-py": Writer(ome_zarr_py, None),
-}
+def _saved(row: Row, size: int, folder: Path) -> tuple[tuple[int, ...], int]:
+    """The input as a file; its shape and bytes."""
+    array = row.pixels(size)
+    np.save(folder / "array.npy", array)
+    return array.shape, array.nbytes
 
 
-def pixels_of(size: int) -> np.ndarray:
-    """Two channels of Poisson noise, as a camera gives: little to compress."""
-    return np.random.default_rng(0).poisson(200, (2, size, size)).astype("uint16")
+def _timed(row: Row, work: Work, folder: Path, number: int) -> dict[str, Any]:
+    return alone(
+        "pyramid_measure:written",
+        out=str(folder / f"{row.works.index(work)}.{number}.zarr"),
+        call=work.call,
+        options=work.options,
+        array=str(folder / "array.npy"),
+        before=work.before or (),
+        compare=None if number else row.comparison(work),
+    )
 
 
-def levels_of(path: Path) -> list[zarr.Array[Any]]:
-    """The arrays that the metadata names, finest first."""
-    group = zarr.open_group(str(path), mode="r", use_consolidated=False)
-    attributes: Any = group.attrs.asdict()
-    datasets = attributes.get("ome", attributes)["multiscales"][0]["datasets"]
-    return [zarr.open_array(str(path / d["path"]), mode="r") for d in datasets]
+def _medians(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    return {key: statistics.median(run[key] for run in runs) for key in runs[0]} | {"walls_s": [run["wall_s"] for run in runs]}
 
 
-def check(name: str, array: np.ndarray, path: Path) -> None:
-    """Level 0 is the array; level 1 its mean, as far as the library computes one; every level is there."""
-    levels = levels_of(path)
-    assert [tuple(level.shape) for level in levels] == [(2, *(-(-n // 2**k) for n in array.shape[1:])) for k in range(LEVELS)]
-    np.testing.assert_array_equal(levels[0][:], array)
-    within = WRITERS[name].within
-    if within is not None:
-        assert np.abs(levels[1][:].astype(int) - mean_of(array).astype(int)).max() <= within
+def _floor(row: Row, folder: Path, repeats: int) -> dict[str, Any]:
+    """omexp in turn with the bare codec on its own chunks."""
+    ours = row.works[0]
+    rounds = alone(
+        "pyramid_measure:beside_the_floor",
+        out=str(folder / "floor.zarr"),
+        call=ours.call,
+        options=ours.options,
+        array=str(folder / "array.npy"),
+        repeats=repeats,
+    )["rounds"]
+    found: dict[str, Any] = {}
+    for floor, key in itertools.product(("floor", "floor_and_files"), ("wall_s", "cpu_s")):
+        found[f"{floor}_{key}"] = statistics.median(r[floor][key] for r in rounds)
+        found[f"x_{floor}_{key.removesuffix('_s')}"] = statistics.median(r["omexp"][key] / r[floor][key] for r in rounds)
+    return found
 
 
-def mean_of(array: np.ndarray) -> np.ndarray:
-    tensorstore = pytest.importorskip("tensorstore")
-    return tensorstore.downsample(tensorstore.array(array), FACTORS, "mean").read().result()
+def floor(size: int, folder: Path, repeats: int) -> dict[str, Any]:
+    """Row 3: the work of row 1 beside the bare codec."""
+    shape, nbytes = _saved(ROWS[0], size, folder)
+    return {
+        "row": 3,
+        "title": "2-D image, defaults, beside its floor",
+        "shape": shape,
+        "input_bytes": nbytes,
+        **_floor(ROWS[0], folder, repeats + 2),
+    }
 
 
+def sizes(size: int, folder: Path, repeats: int) -> dict[str, Any]:
+    """Row 7: square images of (2 size)^2, (4 size)^2 and (8 size)^2: memory and seconds per byte."""
+    found = []
+    for k, side in enumerate((2 * size, 4 * size, 8 * size)):
+        runs: dict[str, list[dict[str, Any]]] = {"create": [], "consolidate": []}
+        for number in range(max(1, min(repeats, 3) - k)):
+            out = str(folder / f"{side}.{number}.zarr")
+            runs["create"].append(alone("pyramid_counts:grown", out=out, size=side))
+            runs["consolidate"].append(alone("pyramid_counts:rebuilt", out=out))
+        found.append({"bytes": 2 * side**2, "runs": len(runs["create"]), **{name: _medians(of) for name, of in runs.items()}})
+    return {"row": 7, "title": "memory and seconds per byte", "sizes": found}
+
+
+def operations(size: int, folder: Path) -> dict[str, Any]:
+    """Row 8: what is read and written, counted, of images of several tiles."""
+    cases: dict[str, dict[str, Any]] = {"mean": {}, "mean, shards": {"shard": 1024}, "gaussian": {}}
+    common = {"size": size // 2, "chunk": min(512, size // 4)}
+    return {
+        "row": 8,
+        "title": "store operations",
+        "cases": {
+            name: counted(str(folder / f"{number}.zarr"), method=name.partition(",")[0], **common, **more)
+            for number, (name, more) in enumerate(cases.items())
+        },
+    }
+
+
+def planning(size: int, folder: Path) -> dict[str, Any]:
+    """Row 9: 100,000 chunks of 64 x 64."""
+    found = alone("pyramid_counts:planned", out=str(folder / "plan.zarr"), across=min(317, size // 16))
+    return {"row": 9, "title": "planning", **found}
+
+
+# -------------------------------------------------------------------------------------------------- the small form
 @pytest.mark.peers
-@pytest.mark.parametrize("name", WRITERS)
-def test_all_peers_store_the_same_pixels(name: str, tmp_path: Path) -> None:
-    array = pixels_of(128)
-    WRITERS[name](array, tmp_path / "img.zarr")
-    check(name, array, tmp_path / "img.zarr")
+@pytest.mark.parametrize(("row", "work"), [pytest.param(r, w, id=f"{r.title}: {w.name}") for r in ROWS for w in r.works])
+def test_every_work_gives_the_pixels_that_its_method_means(row: Row, work: Work, tmp_path: Path) -> None:
+    pytest.importorskip("tensorstore")
+    for library in ("ngio", "ngff_zarr", "ome_zarr"):
+        pytest.importorskip(library)
+    row.check(work, row.pixels(SMALL), tmp_path / "image.zarr")
 
 
-# ------------------------------------------------------------------------------------------------------- full form
-def timed(run: Callable[[], Any], repeats: int, before: Callable[[], Any] = lambda: None) -> tuple[float, float]:
-    """(seconds, CPU seconds of all threads), each of the best run after one warm-up; CPU time says more on a busy machine."""
-    wall, cpu = [], []
-    for _ in range(repeats + 1):
-        before()
-        start, start_cpu = time.perf_counter(), time.process_time()
-        run()
-        wall.append(time.perf_counter() - start)
-        cpu.append(time.process_time() - start_cpu)
-    return min(wall[1:]), min(cpu[1:])
+def test_a_comparison_finds_one_wrong_pixel(tmp_path: Path) -> None:
+    row = next(r for r in ROWS if r.method == "gaussian")
+    array = row.pixels(SMALL)
+    row.check(row.works[0], array, tmp_path / "image.zarr")
+    image = omexp.open_ome_zarr_container(tmp_path / "image.zarr").get_image(path="1")
+    image.set_array(image.get_array(z=0, y=0, x=slice(0, 1)) + np.uint16(1), z=0, y=0, x=slice(0, 1))
+    with pytest.raises(AssertionError, match="level 1 of image.zarr: .* off by more than 0"):
+        compare(tmp_path / "image.zarr", array, **row.comparison(row.works[0]))
 
 
-def floor_of(array: np.ndarray, repeats: int) -> tuple[float, float]:
-    """(seconds, CPU seconds) to encode omexp's chunks of all levels with its default codec, on all cores; the levels are there already."""
-    levels = [array]
-    for _ in range(LEVELS - 1):
-        levels.append(downsample(levels[-1], FACTORS))
-    codec = numcodecs.Blosc("lz4", 5, numcodecs.Blosc.BITSHUFFLE)
-    numcodecs.blosc.set_nthreads(1)
-    chunks = [level[b.slices] for level in levels for b in blocks(level.shape, default_chunks(level.shape, "cyx", 2))]
-    with ThreadPoolExecutor(default_workers()) as pool:
-        return timed(lambda: list(pool.map(lambda chunk: codec.encode(np.ascontiguousarray(chunk)), chunks)), repeats)
+def test_noise_that_is_made_while_it_is_read_is_the_same_in_every_cut() -> None:
+    source = NoiseSource((3000, 2500))
+    whole = source.read(Region.whole(source.shape))
+    np.testing.assert_array_equal(source.read(Region((1000, 2000), (2100, 2500))), whole[1000:2100, 2000:])
+    assert abs(whole.mean() - 200) < 1
 
 
-def bytes_of(path: Path) -> int:
-    return sum(p.stat().st_size for p in path.rglob("*") if p.is_file())
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is measured through /proc")
+def test_memory_beyond_the_input_is_that_of_the_block() -> None:
+    found: dict[str, Any] = {}
+    held = np.ones(16 << 20, "uint8")
+    with measured(found):
+        np.ones(64 << 20, "uint8")
+    assert held.size < 60 << 20 < found["peak_bytes"] < 96 << 20
 
 
-def measure(name: str, array: np.ndarray, floor_s: float, repeats: int) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "img.zarr"
-        wall, cpu = timed(lambda: WRITERS[name](array, path), repeats, before=lambda: shutil.rmtree(path, ignore_errors=True))
-        check(name, array, path)
-        return {
-            "work": name,
-            "seconds": wall,
-            "cpu_s": cpu,
-            "GB/s": array.nbytes / wall / 1e9,
-            "x floor": wall / floor_s,
-            "bytes": bytes_of(path),
-        }
+def test_a_row_is_measured_in_processes_of_its_own_beside_its_floor(tmp_path: Path) -> None:
+    label = next(row for row in ROWS if row.kind == "label")
+    ours = replace(label, works=label.works[:1], rivals=((label.works[0].name, (label.works[0].name,)),), method="max", levels=2)
+    ours = replace(ours, works=(replace(ours.works[0], options={"axes": "yx", "levels": 2, "method": "max"}),))
+    found = compared(ours, SMALL, tmp_path, repeats=1)
+    assert found["works"][0]["wall_s"] > 0
+    assert found["floor_wall_s"] > 0
+    assert [t["got"] for t in report.targets([found])] == [1.0]
 
 
+def test_the_floor_is_below_what_is_measured_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "alone", here)
+    found = floor(SMALL, tmp_path, repeats=1)
+    assert found["x_floor_cpu"] > 1
+    assert report.targets([found])[0]["cpu"] == round(found["x_floor_cpu"], 3)
+
+
+def test_each_unit_is_read_once_and_written_once(tmp_path: Path) -> None:
+    found = operations(512, tmp_path)
+    assert [t["got"] for t in report.targets([found])] == [1.0, 1.0, 1.0]
+    assert all(t["reached"] for t in report.targets([found]))
+
+
+def test_memory_and_planning_are_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "alone", here)  # a process takes a second to start
+    found = [sizes(64, tmp_path, 1), planning(SMALL, tmp_path)]
+    assert [size["bytes"] for size in found[0]["sizes"]] == [2 * n * n for n in (128, 256, 512)]
+    assert found[1]["chunks"] == 256
+    assert {t["row"]: t["reached"] for t in report.targets(found)}[9] is False  # so few chunks prove nothing
+
+
+def test_results_become_a_table_a_verdict_and_a_plot(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    stored = json.loads((RESULTS / "pyramid.json").read_text())
+    text = "\n".join([report.machine_line(stored["machine"]), *map(report.lines, stored["rows"]), report.verdict(stored["targets"])])
+    assert "2-D image, defaults" in text
+    assert report.targets(stored["rows"]) == stored["targets"]
+    report.plot(stored, tmp_path / "plot.png")
+    assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
+
+
+# --------------------------------------------------------------------------------------------------- the full form
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", type=int, default=4096, help="pixels along y and x")
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--only", nargs="*", default=list(WRITERS), help="names of rows")
-    parser.add_argument("--json", type=Path, help="write the rows here, too")
+    parser.add_argument("--rows", type=int, nargs="*", default=list(ALL_ROWS))
+    parser.add_argument("--size", type=int, default=FULL_SIZE, help="pixels along y and x of the 2-D image")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--folder", type=Path, help="where stores are written, about 30 GB; default: the temporary folder")
+    parser.add_argument("--json", type=Path, help="rows of that size that it holds and that are not measured now stay")
+    parser.add_argument("--plot", type=Path)
     options = parser.parse_args()
-    array = pixels_of(options.size)
-    floor_s, floor_cpu_s = floor_of(array, options.repeats)
-    print(f"{array.shape} uint16, {array.nbytes >> 20} MiB, {default_workers()} threads; floor {floor_s:.3f} s, {floor_cpu_s:.3f} CPU s")
-    print(f"{'work':30} {'seconds':>8} {'CPU s':>7} {'GB/s':>6} {'x floor':>8} {'/ omexp':>8} {'MB on disk':>11}")
-    rows: list[dict[str, Any]] = []
-    for name in options.only:
-        rows.append(row := measure(name, array, floor_s, options.repeats))
-        row["ratio"] = row["seconds"] / rows[0]["seconds"]
-        speed = f"{row['seconds']:8.3f} {row['cpu_s']:7.3f} {row['GB/s']:6.2f} {row['x floor']:8.2f}"
-        print(f"{name:30} {speed} {row['ratio']:8.2f} {row['bytes'] / 1e6:11.1f}", flush=True)
-    if options.json:
-        packages = ("numpy", "zarr", "zarrs", "ngio", "ngff-zarr", "ome-zarr", "tensorstore")
-        machine = {"python": platform.python_version(), "threads": default_workers()} | {p: version(p) for p in packages}
-        options.json.write_text(
-            json.dumps({"machine": machine, "shape": array.shape, "floor_s": floor_s, "floor_cpu_s": floor_cpu_s, "rows": rows}, indent=2)
-        )
+    machine = report.machine()
+    measured_now = dict(_rows(options.rows, options.size, options.repeats, options.folder))
+    text = options.json or (RESULTS / "pyramid.json" if options.size == FULL_SIZE else None)
+    before = json.loads(text.read_text()) if text and text.exists() else {}
+    kept = {row["row"]: row for row in before.get("rows", []) if before.get("size") == options.size}
+    rows = [row for _, row in sorted((kept | measured_now).items())]
+    results = {"machine": machine, "size": options.size, "rows": rows, "targets": report.targets(rows)}
+    print(report.verdict(results["targets"]))
+    if text:
+        text.parent.mkdir(exist_ok=True)
+        text.write_text(json.dumps(results, indent=1) + "\n")
+        report.plot(results, options.plot or text.with_suffix(".png"))
+
+
+def _rows(numbers: Sequence[int], size: int, repeats: int, where: Path | None) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(number, what was found) of each row, printed as it comes. Stores stay until the end: see `pyramid_measure.written`."""
+    others = {
+        3: lambda folder: floor(size, folder, repeats),
+        7: lambda folder: sizes(size, folder, repeats),
+        8: lambda folder: operations(size, folder),
+        9: lambda folder: planning(size, folder),
+    }
+    by_number = {row.number: row for row in ROWS}
+    print(report.machine_line(report.machine()), flush=True)
+    with tempfile.TemporaryDirectory(dir=where) as name:
+        for number in sorted(numbers):
+            folder = Path(name) / str(number)
+            folder.mkdir()
+            load = report.machine()["load_average"]
+            found = compared(by_number[number], size, folder, repeats) if number in by_number else others[number](folder)
+            print(report.lines(found), flush=True)
+            yield number, {**found, "load_average": load}
 
 
 if __name__ == "__main__":
