@@ -548,7 +548,7 @@ OPTIONS = [
     *values("dimension_separator is not understood", "dimension_separator", ArgumentError, lambda w, v: w.empty(dimension_separator=v),
         "-", "", None, 3),
     *values("that OME-Zarr version cannot be written", "ngff_version", ArgumentError, lambda w, v: w.empty(ngff_version=v),
-        "0.3", "0.6", 0.5, None, ""),
+        "0.3", "0.7", 0.5, None, ""),
     *values("that OME-Zarr version cannot be written", "ngff_version", ArgumentError, lambda w, v: w.derive(ngff_version=v), "0.1"),
     *values("that OME-Zarr version cannot be written", "ngff_version", ArgumentError,
         lambda w, v: omexp.create_empty_plate(w.home / "new.zarr", "p", [FIELD], ngff_version=v), "0.1", 0.4),

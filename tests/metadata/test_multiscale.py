@@ -66,7 +66,11 @@ def test_transforms_of_the_multiscale_come_after_those_of_the_level() -> None:
     outer = [{"type": "scale", "scale": [10, 10]}, {"type": "translation", "translation": [5, 0]}]
     multiscale = usable(entry(datasets=[level], coordinateTransformations=outer))
     assert multiscale.datasets == (Dataset("0", ScaleTranslation((20, 30), (15, 10))),)
-    assert "coordinateTransformations" not in multiscale.to_json()  # it is in the levels now
+    assert multiscale.to_json() == entry(datasets=[level], coordinateTransformations=outer)  # in its own words
+    assert multiscale.to_json("0.4")["datasets"] == [
+        dataset("0", 20, 30) | {"coordinateTransformations": multiscale.datasets[0].transform.to_json()}
+    ]
+    assert "coordinateTransformations" not in multiscale.to_json("0.4")  # in another version it is in the levels
 
 
 @pytest.mark.parametrize("outer", [None, [], [{"type": "identity"}]])

@@ -148,9 +148,9 @@ def _locked(path: Path, where: str, wait_s: float) -> Journal:
             time.sleep(0.05)
 
 
-def warn_at_opening(group: Group) -> None:
+def warn_at_opening(group: Group, multiscale: str | None = None) -> None:
     """Issue an `OmexpWarning` for each problem of an image's document that is tolerated, and where levels are unfinished."""
-    _, problems = read_meta(group)
+    _, problems = read_meta(group, multiscale)
     for problem in problems.found:
         warn_caller(f"{group.where}: {problem}")
     warn_if_unfinished(group)
@@ -179,7 +179,8 @@ def _record_method(level: Level, method: Methods) -> None:
     kept = {k: v for k, v in before.items() if k not in _METHOD_KEYS} if isinstance(before, Mapping) else {}
     how: dict[str, Any] = {"type": method.value, "metadata": kept | method_metadata(method.description)}
     level.revise(replace(level.meta, multiscale=replace(multiscale, **how)))
-    level.group.put_attributes(revise_multiscale(level.group.attributes, level.group.zarr_format, level.group.where, **how))
+    group = level.group
+    group.put_attributes(revise_multiscale(group.attributes, group.zarr_format, group.where, multiscale=multiscale.name, **how))
 
 
 class Touched:

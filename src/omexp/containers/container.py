@@ -16,20 +16,21 @@ from omexp.containers.image import Image
 from omexp.containers.label import Label
 from omexp.containers.labels import LabelsCollection
 from omexp.containers.masked import MaskedImage, MaskedLabel
-from omexp.containers.multiscale import arrays_of, level_path, read_meta
+from omexp.containers.multiscale import arrays_of, level_path, read_meta, require_image
 from omexp.containers.objects import Objects, masking_label_and_table
 from omexp.containers.tables import FeatureTable, MaskingRoiTable, RoiTable, Table, TablesCollection
-from omexp.errors import MissingArrayError, StoreNotFoundError
+from omexp.errors import MissingArrayError
 from omexp.metadata.image import ImageMeta
 from omexp.metadata.labels import require_name
-from omexp.metadata.versions import kind_of
 from omexp.storage.groups import Group, StoreLike, open_group, require_apart
 from omexp.world import PixelSize
 
 __all__ = ["OmeZarrContainer", "open_ome_zarr_container"]
 
 
-def open_ome_zarr_container(store: StoreLike, mode: str = "r+", device: DeviceLike = None, cache: bool = False) -> OmeZarrContainer:
+def open_ome_zarr_container(
+    store: StoreLike, mode: str = "r+", device: DeviceLike = None, cache: bool = False, multiscale: str | None = None
+) -> OmeZarrContainer:
     """Open an OME-Zarr image.
 
     Parameters
@@ -42,6 +43,8 @@ def open_ome_zarr_container(store: StoreLike, mode: str = "r+", device: DeviceLi
         Where the arrays that you get live: "cpu", "cuda", "cuda:1", "auto". None: what `omexp.default_device` says, else "cpu".
     cache
         False: metadata is read from the store each time it is asked for. True: read once, until `refresh`.
+    multiscale
+        The name of the one that is meant, where a group holds several; None: the first.
 
     Raises
     ------
@@ -59,25 +62,17 @@ def open_ome_zarr_container(store: StoreLike, mode: str = "r+", device: DeviceLi
     >>> omexp.open_ome_zarr_container("a.zarr").get_image(path="1").pixel_size.yx
     (1.0, 1.0)
     """
-    return OmeZarrContainer(open_group(store, mode, cache=cache), resolve_backend(device))
+    return OmeZarrContainer(open_group(store, mode, cache=cache), resolve_backend(device), multiscale)
 
 
 class OmeZarrContainer:
     """An image at several resolutions, with labels and tables. Made by `open_ome_zarr_container` and the creators."""
 
-    def __init__(self, group: Group, backend: Backend) -> None:
-        self._group, self._backend = group, backend
+    def __init__(self, group: Group, backend: Backend, multiscale: str | None = None) -> None:
+        self._group, self._backend, self._multiscale = group, backend, multiscale
         self._tables: TablesCollection | None = None
-        kind = kind_of(group.attributes)
-        if kind not in ("image", "label"):
-            hints = {"plate": "Open it with open_ome_zarr_plate.", "well": "Open it with open_ome_zarr_well."}
-            raise StoreNotFoundError(
-                "this group is no OME-Zarr image",
-                where=group.where,
-                got=f"a {kind} group" if kind else "a Zarr group without multiscales",
-                hint=hints.get(kind or "", "Open one of the images below it."),
-            )
-        warn_at_opening(group)
+        require_image(group)
+        warn_at_opening(group, multiscale)
 
     # ------------------------------------------------------------------------------------------------ what it is
     @property
@@ -98,7 +93,7 @@ class OmeZarrContainer:
     @property
     def image_meta(self) -> ImageMeta:
         """What the metadata says: version, name, axes, levels, channels."""
-        return read_meta(self._group)[0]
+        return read_meta(self._group, self._multiscale)[0]
 
     @property
     def meta(self) -> ImageMeta:

@@ -10,7 +10,7 @@ from omexp.containers.building import How, write_image
 from omexp.containers.consolidation import warn_if_unfinished
 from omexp.errors import NameNotFoundError, StoreNotFoundError
 from omexp.kernels.methods import Methods
-from omexp.metadata.versions import decode_names, encode_names
+from omexp.metadata.versions import decode_names, encode_names, kind_of
 from omexp.storage.groups import Group
 
 __all__ = ["LabelsCollection"]
@@ -25,9 +25,11 @@ class LabelsCollection:
         self._image, self._version = image_group, version
 
     def list(self) -> Names:
-        """The names, as the list has them; none where there is no `labels` group."""
+        """The names, as the list has them; where it names none, the groups there that are images; none without a `labels` group."""
         labels = self._image.find("labels")
-        return [] if labels is None else decode_names(labels.attributes, "labels")
+        if labels is None:
+            return []
+        return decode_names(labels.attributes, "labels") or _unlisted(labels)
 
     def group(self, name: str) -> Group:
         """The group of a label. Raises `NameNotFoundError`, or `StoreNotFoundError` if it is listed but not on disk."""
@@ -43,13 +45,13 @@ class LabelsCollection:
 
     def create(self, name: str, blueprint: Blueprint, *, overwrite: bool) -> Group:
         """Write an empty label and register it. A failure leaves no `labels` group that was not there."""
-        had_labels = self._image.find("labels") is not None
+        had_labels, before = self._image.find("labels") is not None, self.list()
         labels = self._image.require_group("labels")
         try:
             write_image(labels, blueprint, path=name, overwrite=overwrite, how=How(method=Methods.NEAREST))
             listed = decode_names(labels.attributes, "labels")
             if name not in listed:
-                self._register(labels, [*listed, name])
+                self._register(labels, [*(listed or [n for n in before if n != name]), name])
         except BaseException:
             if not had_labels and not labels.members() and not decode_names(labels.attributes, "labels"):
                 self._image.delete("labels")  # nobody else has put a label there meanwhile
@@ -70,3 +72,9 @@ class LabelsCollection:
 
     def _register(self, labels: Group, names: Names) -> None:
         labels.put_attributes(encode_names(labels.attributes, "labels", names, self._version))
+
+
+def _unlisted(labels: Group) -> Names:
+    """Groups that hold a multiscale: early writers forgot the list, or left it empty."""
+    names = [name for name in labels.members() if not name.startswith(".")]
+    return [name for name in names if (child := labels.find(name)) is not None and kind_of(child.attributes) in ("image", "label")]

@@ -12,6 +12,7 @@ from omexp.containers.consolidation import Touched
 from omexp.containers.dimensions import Dimensions
 from omexp.containers.html import html_table
 from omexp.containers.multiscale import level_array
+from omexp.containers.points import mapped
 from omexp.containers.roi import Roi
 from omexp.metadata.image import ImageMeta
 from omexp.storage.groups import Group
@@ -80,6 +81,32 @@ class LevelInfo:
     @property
     def pixel_size(self) -> PixelSize:
         return self._meta.pixel_size(self._path)
+
+    def to_physical(self, points: Any, system: str | None = None) -> Any:
+        """Pixel indices of this level in world units: the centre of a pixel is its index.
+
+        Parameters
+        ----------
+        points
+            (n, axes) or (axes,): one number per axis, in stored order; an array or lists.
+        system
+            A coordinate system of the document (0.6); None: that of the axes.
+
+        Returns
+        -------
+        Array of float64
+            On the device of `points` (float32 where that has no float64).
+
+        Raises
+        ------
+        ArgumentError, NameNotFoundError
+            Other shapes; no such system, or none that transforms lead to.
+        """
+        return mapped(points, self._meta.multiscale.matrix(self._path, system), self.where)
+
+    def to_pixels(self, points: Any, system: str | None = None) -> Any:
+        """World units as pixel indices of this level, fractions included. See `to_physical`."""
+        return mapped(points, self._meta.multiscale.matrix_back(self._path, system), self.where)
 
     @property
     def dimensions(self) -> Dimensions:

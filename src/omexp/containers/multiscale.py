@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
-from omexp.errors import ArgumentError, InvalidMetadataError, MissingArrayError, NameNotFoundError
+from omexp.errors import ArgumentError, InvalidMetadataError, MissingArrayError, NameNotFoundError, StoreNotFoundError
 from omexp.metadata.image import ImageMeta
 from omexp.metadata.problems import Problems
-from omexp.metadata.versions import decode_image
+from omexp.metadata.versions import decode_image, decode_series, kind_of
 from omexp.storage.arrays import StoredArray
 from omexp.storage.groups import Group
 from omexp.world import PixelSize
 
-__all__ = ["arrays_of", "level_array", "level_path", "read_meta"]
+__all__ = ["arrays_of", "image_paths", "level_array", "level_path", "read_meta", "require_image"]
 
 
-def read_meta(group: Group) -> tuple[ImageMeta, Problems]:
-    """The document of an image or label group; the finest array says how many channels there are and of which dtype."""
+def read_meta(group: Group, name: str | None = None) -> tuple[ImageMeta, Problems]:
+    """The document of an image or label group; the finest array says how many channels there are and of which dtype.
+
+    `name` says which of several multiscales; None: the first.
+    """
     attributes = group.attributes
-    meta, problems = decode_image(attributes, group.zarr_format, group.where)
+    meta, problems = _decoded(group, attributes, name=name)
     if meta.channels_meta is None:
         return meta, problems
     try:
@@ -29,7 +33,41 @@ def read_meta(group: Group) -> tuple[ImageMeta, Problems]:
         return meta, problems
     position = meta.multiscale.axes.index("c")
     count = 1 if position is None else array.shape[position]
-    return decode_image(attributes, group.zarr_format, group.where, channels=count, dtype_name=array.dtype.name)
+    return _decoded(group, attributes, channels=count, dtype_name=array.dtype.name, name=name)
+
+
+def _decoded(group: Group, attributes: dict[str, Any], **options: Any) -> tuple[ImageMeta, Problems]:
+    """The document as records; where it has no scales (before 0.4), they are those of the arrays' shapes."""
+    meta, problems = decode_image(attributes, group.zarr_format, group.where, **options)
+    if not meta.multiscale.scale_is_implied:
+        return meta, problems
+    try:
+        shapes = {path: group.array(path).shape for path in meta.paths}
+    except MissingArrayError:
+        return meta, problems
+    return replace(meta, multiscale=meta.multiscale.with_shapes(shapes)), problems
+
+
+def image_paths(group: Group) -> list[str]:
+    """Where the images of a bioformats2raw collection lie below its group: as its `OME` group lists them, else "0", "1", ..."""
+    about = group.find("OME")
+    listed = None if about is None else decode_series(about.attributes)
+    return listed if listed is not None else sorted((name for name in group.members() if name.isdigit()), key=int)
+
+
+def require_image(group: Group) -> None:
+    """Raise `StoreNotFoundError` where the group is no image or label; the message says what it is, and what to open instead."""
+    kind = kind_of(group.attributes)
+    if kind in ("image", "label"):
+        return
+    images = f" of the images {', '.join(image_paths(group))}" if kind == "bioformats2raw" else ""
+    hints = {"plate": "Open it with open_ome_zarr_plate.", "well": "Open it with open_ome_zarr_well."}
+    raise StoreNotFoundError(
+        "this group is no OME-Zarr image",
+        where=group.where,
+        got=f"a {kind} group{images}" if kind else "a Zarr group without multiscales",
+        hint=hints.get(kind or "", "Open one of the images below it."),
+    )
 
 
 def arrays_of(group: Group, meta: ImageMeta) -> list[StoredArray]:

@@ -25,15 +25,16 @@ _CYCLE = ("00FFFF", "FF00FF", "FFFF00", "00FF00", "FF0000", "0000FF", "FFA500", 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Display window: `start` to `end` is shown, `min` to `max` is what the slider offers."""
+    """Display window: `start` to `end` is shown, `min` to `max` is what the slider offers; `extra` keeps the rest."""
 
     min: float
     max: float
     start: float
     end: float
+    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
-    def to_json(self) -> dict[str, float]:
-        return {"min": self.min, "max": self.max, "start": self.start, "end": self.end}
+    def to_json(self) -> dict[str, Any]:
+        return {"min": self.min, "max": self.max, "start": self.start, "end": self.end} | dict(self.extra)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,11 +167,11 @@ def parse_channels(value: Any, count: int | None, dtype_name: str, problems: Pro
     defaults = default_channels(count, dtype_name)
     if not isinstance(value, dict) or not isinstance(value.get("channels"), list):
         if value is not None:
-            problems.warn(loc, "expected an object with a list of channels")
+            problems.broken("omero-channels", loc, "expected an object with a list of channels")
         return defaults
     entries = value["channels"]
     if len(entries) != count:
-        problems.warn(f"{loc}.channels", f"expected {count} channels, as the c axis has, got {len(entries)}")
+        problems.broken("omero-count", f"{loc}.channels", f"expected {count} channels, as the c axis has, got {len(entries)}")
     parsed = [_parse_channel(e, defaults.channels[i], problems, f"{loc}.channels.{i}") for i, e in enumerate(entries[:count])]
     extra = {k: v for k, v in value.items() if k != "channels"}
     return ChannelsMeta((*parsed, *defaults.channels[len(parsed) :]), extra)
@@ -178,12 +179,23 @@ def parse_channels(value: Any, count: int | None, dtype_name: str, problems: Pro
 
 def _parse_channel(entry: Any, default: Channel, problems: Problems, loc: str) -> Channel:
     if not isinstance(entry, dict):
-        problems.warn(loc, f"expected an object, got {shown(entry)}")
+        problems.broken("omero-channel", loc, f"expected an object, got {shown(entry)}")
         return default
-    color = (problems.text(entry.get("color"), f"{loc}.color") or default.color).removeprefix("#")
+    problems.no_null(entry, loc, "label", "active", "inverted")
+    # "Each channel ... MUST contain the field 'color'" and "'window'" (0.4 to 0.6: omero)
+    for key in ("color", "window"):
+        if entry.get(key) is None:
+            problems.broken(f"omero-{key}", f"{loc}.{key}", "missing")
+    for key in ("active", "inverted"):
+        if not isinstance(entry.get(key), bool | None):
+            problems.broken("omero-active", f"{loc}.{key}", f"expected true or false, got {shown(entry[key])}")
+    color = problems.text(entry.get("color"), f"{loc}.color") or default.color
+    if color.startswith("#"):
+        problems.broken("omero-color-hash", f"{loc}.color", f"expected no '#', got {shown(color)}")
+        color = color.removeprefix("#")
     # "'color' ... MUST be a string of 6 hexadecimal digits" (0.4, 0.5: omero)
     if not re.fullmatch(r"[0-9A-Fa-f]{6}", color):
-        problems.warn(f"{loc}.color", f"expected six hex digits, got {shown(color)}")
+        problems.broken("omero-color-hex", f"{loc}.color", f"expected six hex digits, got {shown(color)}")
         color = default.color
     window = entry.get("window")
     known = ("label", "color", "window", "active", "wavelength_id")
@@ -197,12 +209,24 @@ def _parse_channel(entry: Any, default: Channel, problems: Problems, loc: str) -
     )
 
 
+_ENDS = ("min", "max", "start", "end")
+
+
 def _parse_window(value: Any, default: Window | None, problems: Problems, loc: str) -> Window | None:
     try:  # windows are written as strings, too
-        numbers = {k: float(value[k]) for k in ("min", "max", "start", "end") if value.get(k) is not None}
+        numbers = {k: float(value[k]) for k in _ENDS if value.get(k) is not None}
     except (AttributeError, TypeError, ValueError, OverflowError):
         numbers = {"min": math.nan}
     if not all(map(math.isfinite, numbers.values())):
-        problems.warn(loc, f"expected numbers min, max, start, end, got {shown(value)}")
+        problems.broken("omero-window-numbers", loc, f"expected numbers min, max, start, end, got {shown(value)}")
         return default
-    return replace(default, **numbers) if default is not None else None
+    # "'window' MUST contain 'min', 'max', 'start', 'end'" as numbers (0.4 to 0.6: omero); 0.9 asks for the last two
+    missing = [k for k in _ENDS if k not in numbers]
+    if missing:
+        problems.broken("omero-window", loc, f"missing: {', '.join(missing)}")
+    if {"start", "end"} & set(missing):
+        problems.broken("omero-window-ends", loc, f"missing: {', '.join(missing)}")
+    if any(isinstance(value[k], (str, bool)) for k in numbers):
+        problems.broken("omero-window-text", loc, f"expected numbers, got {shown(value)}")
+    extra = {k: v for k, v in value.items() if k not in _ENDS}
+    return replace(default, **numbers, extra=extra) if default is not None else None

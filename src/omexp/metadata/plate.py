@@ -58,7 +58,10 @@ class ImageInWellPath:
 
 @dataclass(frozen=True, slots=True)
 class PlateMeta:
-    """The `plate` block. `wells` are paths such as ``"B/03"``."""
+    """The `plate` block. `wells` are paths such as ``"B/03"``.
+
+    `details` keeps the keys that we do not know of rows, columns and wells, by place: ``{"rows/A": {...}, "wells/A/01": {...}}``.
+    """
 
     name: str | None
     rows: tuple[str, ...]
@@ -67,11 +70,12 @@ class PlateMeta:
     acquisitions: tuple[Acquisition, ...] = ()
     field_count: int | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         entry: dict[str, Any] = {"name": self.name} if self.name else {}
-        entry["rows"] = [{"name": r} for r in self.rows]
-        entry["columns"] = [{"name": c} for c in self.columns]
+        entry["rows"] = [{"name": r} | self._detail("rows", r) for r in self.rows]
+        entry["columns"] = [{"name": c} | self._detail("columns", c) for c in self.columns]
         entry["wells"] = [self._well(path) for path in self.wells]
         if self.acquisitions:
             entry["acquisitions"] = [a.to_json() for a in self.acquisitions]
@@ -81,7 +85,11 @@ class PlateMeta:
 
     def _well(self, path: str) -> dict[str, Any]:
         row, column = path.rsplit("/", 2)[-2:]
-        return {"path": path, "rowIndex": self.rows.index(row), "columnIndex": self.columns.index(column)}
+        indices = {"rowIndex": self.rows.index(row), "columnIndex": self.columns.index(column)}
+        return {"path": path} | indices | self._detail("wells", path)
+
+    def _detail(self, what: str, name: str) -> dict[str, Any]:
+        return dict(self.details.get(f"{what}/{name}", {}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,74 +180,161 @@ def _natural(name: str) -> tuple[int, str]:
 
 
 def parse_plate(value: Any, problems: Problems, loc: str = "plate") -> PlateMeta | None:
-    """A plate from a 0.4 / 0.5 block. None if it cannot be used. Wrong row and column indices are noted and the path is trusted."""
+    """A plate from its block. None if it cannot be used. Wrong row and column indices are noted and the path is trusted."""
     entry = problems.expect_dict(value, loc)
     if entry is None:
         return None
-    names: dict[str, tuple[str, ...]] = {}
-    for key in ("rows", "columns"):
-        entries = problems.expect_list(entry.get(key), f"{loc}.{key}") or ()
-        found = [problems.text(e.get("name"), f"{loc}.{key}") if isinstance(e, dict) else None for e in entries]
-        names[key] = tuple(name for name in found if name)
-        if len(names[key]) != len(entries) or len(set(names[key])) != len(names[key]):
-            problems.error(f"{loc}.{key}", "every entry needs a name of its own")
-    wells: list[str] = []
-    for i, well in enumerate(problems.expect_list(entry.get("wells"), f"{loc}.wells") or ()):
-        path = well.get("path") if isinstance(well, dict) else None
-        parts = path.split("/") if isinstance(path, str) else []
-        # "path ... MUST be the row name, a separator '/', and the column name" (0.4, 0.5)
-        if len(parts) != 2 or parts[0] not in names["rows"] or parts[1] not in names["columns"]:
-            problems.error(f"{loc}.wells.{i}.path", f"expected row/column of this plate, got {shown(path)}")
-            continue
-        indices = (names["rows"].index(parts[0]), names["columns"].index(parts[1]))
-        if (well.get("rowIndex"), well.get("columnIndex")) != indices:
-            problems.warn(f"{loc}.wells.{i}", f"rowIndex, columnIndex should be {indices} for {path!r}")
-        if path in wells:
-            problems.warn(f"{loc}.wells.{i}.path", f"{path!r} is listed twice")
-            continue
-        wells.append(str(path))
-    acquisitions: dict[int, Acquisition] = {}
-    listed = entry.get("acquisitions")
-    for i, a in enumerate(() if listed is None else problems.expect_list(listed, f"{loc}.acquisitions") or ()):
-        place = f"{loc}.acquisitions.{i}"
-        # "Each acquisition object MUST contain an 'id' ... a unique integer identifier" (0.4, 0.5)
-        if not isinstance(a, dict) or type(a.get("id")) is not int:
-            problems.error(f"{place}.id", f"expected an object with an integer id, got {shown(a)}")
-            continue
-        if a["id"] in acquisitions:
-            problems.warn(f"{place}.id", f"{shown(a['id'])} is listed twice")
-            continue
-        others = {k: v for k, v in a.items() if k not in ("id", "name")}
-        acquisitions[a["id"]] = Acquisition(a["id"], problems.text(a.get("name"), f"{place}.name"), others)
+    details: dict[str, Mapping[str, Any]] = {}
+    rows, columns = (_parse_names(entry, key, details, problems, f"{loc}.{key}") for key in ("rows", "columns"))
+    wells = _parse_wells(entry, rows, columns, details, problems, f"{loc}.wells")
+    acquisitions = _parse_acquisitions(entry.get("acquisitions"), problems, f"{loc}.acquisitions")
+    # "MAY contain 'field_count' ... the maximum number of fields per view across all wells" (all versions), a positive integer
+    problems.no_null(entry, loc, "field_count", "acquisitions")
     count = entry.get("field_count")
-    if count is not None and (type(count) is not int or count < 1):
-        problems.warn(f"{loc}.field_count", f"expected a positive integer, got {shown(count)}")
+    if count is None:
+        problems.broken("plate-field-count-missing", f"{loc}.field_count", "missing")
+    elif type(count) is not int or count < 1:
+        problems.broken("plate-field-count", f"{loc}.field_count", f"expected a positive integer, got {shown(count)}")
         count = None
-    if problems.errors:
+    # "The plate dictionary SHOULD contain a 'name'" (all versions)
+    name = problems.text_of(entry, "name", loc)
+    if name is None:
+        problems.broken("plate-name", f"{loc}.name", "missing")
+    problems.expect_version(entry, "version-plate", loc)
+    if problems.unusable:
         return None
-    name = problems.text(entry.get("name"), f"{loc}.name")
-    extra = {k: v for k, v in entry.items() if k not in ("name", "rows", "columns", "wells", "acquisitions", "field_count", "version")}
-    return PlateMeta(name, names["rows"], names["columns"], tuple(wells), tuple(acquisitions.values()), count, extra)
+    known = ("name", "rows", "columns", "wells", "acquisitions", "field_count", "version")
+    extra = {k: v for k, v in entry.items() if k not in known}
+    return PlateMeta(name, tuple(rows), tuple(columns), tuple(wells), tuple(acquisitions.values()), count, extra, details)
+
+
+def _parse_names(entry: dict[str, Any], key: str, details: dict[str, Mapping[str, Any]], problems: Problems, loc: str) -> list[str]:
+    """The names of rows or columns."""
+    listed = problems.expect_list(entry.get(key), loc)
+    entries = listed or ()
+    texts = [problems.text(e.get("name"), loc) if isinstance(e, dict) else None for e in entries]
+    names = [name for name in texts if name]
+    # "rows ... MUST be a list of objects defining the rows", each with a unique 'name' (0.4 to 0.6)
+    if listed is not None and not entries:
+        problems.broken("plate-empty", loc, "empty; expected at least one")
+    if len(names) != len(entries) or len(set(names)) != len(names):
+        problems.broken("plate-rows", loc, "every entry needs a name of its own")
+    for i, name in enumerate(texts):
+        # "It MUST contain only alphanumeric characters" (0.4 to 0.6)
+        if name and not _NAME.fullmatch(name):
+            problems.broken("plate-alphanumeric", f"{loc}.{i}.name", f"expected letters and digits, got {shown(name)}")
+        if name and (others := {k: v for k, v in entries[i].items() if k != "name"}):
+            details[f"{key}/{name}"] = others
+    # "Care SHOULD be taken to avoid collisions on case-insensitive filesystems" (0.4 to 0.6)
+    if len({name.casefold() for name in names}) != len(set(names)):
+        problems.broken("plate-case", loc, "some names differ in case only")
+    return names
+
+
+def _parse_wells(
+    entry: dict[str, Any], rows: list[str], columns: list[str], details: dict[str, Mapping[str, Any]], problems: Problems, loc: str
+) -> list[str]:
+    """The paths of the wells. Before 0.4 a path may have leading folders and rows that are not listed: these are added."""
+    wells: dict[str, None] = {}
+    places = [{name: i for i, name in reversed(list(enumerate(names)))} for names in (rows, columns)]
+    listed = problems.expect_list(entry.get("wells"), loc)
+    if listed is not None and not listed:
+        problems.broken("plate-empty", loc, "empty; expected at least one")
+    old = problems.version < "0.4"
+    for i, well in enumerate(listed or ()):
+        path = well.get("path") if isinstance(well, dict) else None
+        parts = path.strip("/").split("/") if isinstance(path, str) else []
+        if old and isinstance(path, str) and len(parts) >= 2 and not {"", ".", ".."} & set(parts):
+            path = path.strip("/")
+            for names, known, part in zip((rows, columns), places, parts[-2:], strict=True):
+                if known.setdefault(part, len(names)) == len(names):
+                    names.append(part)
+        # "path ... MUST be the row name, a separator '/', and the column name" (0.4, 0.5)
+        elif path != "/".join(parts) or len(parts) != 2 or parts[0] not in places[0] or parts[1] not in places[1]:
+            problems.broken("plate-well-path", f"{loc}.{i}.path", f"expected row/column of this plate, got {shown(path)}")
+            continue
+        indices = (places[0][parts[-2]], places[1][parts[-1]])
+        given = [well.get("rowIndex"), well.get("columnIndex")]
+        # "rowIndex ... columnIndex MUST be an integer ... the index into the rows/columns list" (0.4 to 0.6)
+        if given != list(indices) or any(isinstance(index, bool) for index in given):
+            problems.broken("plate-well-indices", f"{loc}.{i}", f"rowIndex, columnIndex should be {indices} for {path!r}")
+        if path in wells:
+            problems.broken("plate-well-unique", f"{loc}.{i}.path", f"{path!r} is listed twice")
+            continue
+        wells[str(path)] = None
+        if others := {k: v for k, v in well.items() if k not in ("path", "rowIndex", "columnIndex")}:
+            details[f"wells/{path}"] = others
+    return list(wells)
+
+
+def _parse_acquisitions(value: Any, problems: Problems, loc: str) -> dict[int, Acquisition]:
+    found: dict[int, Acquisition] = {}
+    if value == []:
+        problems.broken("acquisitions-empty", loc, "empty; expected at least one, or no such key")
+    for i, entry in enumerate(() if value is None else problems.expect_list(value, loc) or ()):
+        place = f"{loc}.{i}"
+        # "Each acquisition object MUST contain an 'id' ... a unique integer identifier, 0 or more" (0.4 to 0.6)
+        if not isinstance(entry, dict) or type(entry.get("id")) is not int:
+            problems.broken("acquisition-id", f"{place}.id", f"expected an object with an integer id, got {shown(entry)}")
+            continue
+        if entry["id"] < 0:
+            problems.broken("acquisition-id-positive", f"{place}.id", f"expected 0 or more, got {shown(entry['id'])}")
+        # "starttime ... endtime ... MUST be an integer, the epoch timestamp" (0.4 to 0.6); 0.1 to 0.3 had "startime"
+        problems.no_null(entry, place, "maximumfieldcount")
+        for key in ("starttime", "endtime"):
+            if key in entry and (type(entry[key]) is not int or entry[key] < 0):
+                problems.broken("acquisition-time", f"{place}.{key}", f"expected an integer of 0 or more, got {shown(entry[key])}")
+        most = entry.get("maximumfieldcount")
+        # "SHOULD contain 'maximumfieldcount'", "MUST be a positive integer"; "SHOULD contain 'name'" (0.4 to 0.6)
+        if most is None:
+            problems.broken("acquisition-fieldcount-missing", f"{place}.maximumfieldcount", "missing")
+        elif type(most) is not int or most < 1:
+            problems.broken("acquisition-fieldcount", f"{place}.maximumfieldcount", f"expected a positive integer, got {shown(most)}")
+        name = problems.text_of(entry, "name", place)
+        if name is None:
+            problems.broken("acquisition-name", f"{place}.name", "missing")
+        if entry["id"] in found:
+            problems.broken("acquisition-id-unique", f"{place}.id", f"{shown(entry['id'])} is listed twice")
+            continue
+        found[entry["id"]] = Acquisition(entry["id"], name, {k: v for k, v in entry.items() if k not in ("id", "name")})
+    return found
+
+
+_FIELD = re.compile(r"(?!__)(?!\.+$)[A-Za-z0-9._-]+")
 
 
 def parse_well(value: Any, problems: Problems, loc: str = "well") -> WellMeta | None:
-    """A well from a 0.4 / 0.5 block. None if it cannot be used."""
+    """A well from its block. None if it cannot be used."""
     entry = problems.expect_dict(value, loc)
     if entry is None:
         return None
     images: dict[str, WellImage] = {}
-    for i, image in enumerate(problems.expect_list(entry.get("images"), f"{loc}.images") or ()):
+    listed = problems.expect_list(entry.get("images"), f"{loc}.images")
+    if listed is not None and not listed:
+        problems.broken("well-empty", f"{loc}.images", "empty; expected at least one field")
+    # "MUST contain only alphanumeric characters" (0.4, 0.5); "a-zA-Z0-9-_.", not only dots, not starting with "__" (0.6)
+    allowed = _NAME if problems.version < "0.6" else _FIELD
+    for i, image in enumerate(listed or ()):
         path = image.get("path") if isinstance(image, dict) else None
+        place = f"{loc}.images.{i}"
         if not isinstance(path, (str, int)) or isinstance(path, bool) or {"", "..", "."} & set(str(path).split("/")):
-            problems.error(f"{loc}.images.{i}.path", f"expected a name such as {str(i)!r}, got {shown(path)}")
+            problems.broken("well-path", f"{place}.path", f"expected a name such as {str(i)!r}, got {shown(path)}")
             continue
+        if not isinstance(path, str):
+            problems.broken("string-number", f"{place}.path", f"expected a string, got {shown(path)}")
+        elif not allowed.fullmatch(path):
+            problems.broken("well-path-characters", f"{place}.path", f"expected letters and digits, got {shown(path)}")
         # "The value of 'path' MUST be ... unique" (0.4, 0.5: well images)
         if str(path) in images:
-            problems.warn(f"{loc}.images.{i}.path", f"{shown(path)} is listed twice")
+            problems.broken("well-path-unique", f"{place}.path", f"{shown(path)} is listed twice")
             continue
+        problems.no_null(image, place, "acquisition")
         run = image.get("acquisition")
         if run is not None and type(run) is not int:
-            problems.warn(f"{loc}.images.{i}.acquisition", f"expected an integer, got {shown(run)}")
+            problems.broken("well-acquisition", f"{place}.acquisition", f"expected an integer, got {shown(run)}")
             run = None
         images[str(path)] = WellImage(str(path), run, {k: v for k, v in image.items() if k not in ("path", "acquisition")})
-    return None if problems.errors else WellMeta(tuple(images.values()), {k: v for k, v in entry.items() if k not in ("images", "version")})
+    problems.expect_version(entry, "version-well", loc)
+    if problems.unusable:
+        return None
+    return WellMeta(tuple(images.values()), {k: v for k, v in entry.items() if k not in ("images", "version")})

@@ -10,7 +10,7 @@ from typing import Any
 
 from omexp.metadata.problems import Problems, shown
 
-__all__ = ["ScaleTranslation", "parse_transforms"]
+__all__ = ["ScaleTranslation", "parse_transforms", "parse_vector"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +51,12 @@ class ScaleTranslation:
 
 def parse_transforms(value: Any, ndim: int, problems: Problems, loc: str, *, required: bool) -> ScaleTranslation | None:
     """Scale and translation from a 0.4 / 0.5 list; identity where it is absent and not `required`. None if unusable."""
+    if value == [] and not required:
+        problems.broken("transforms-empty", loc, "empty; expected a list with one scale, or no such key")
     if value is None or value == []:  # MoBIE and n5 write an empty list for "none"
         # "They MUST contain exactly one 'scale' transformation" (0.4, 0.5: datasets)
         if required:
-            problems.error(loc, "missing; expected a list with one scale")
+            problems.broken("transforms-missing", loc, "missing; expected a list with one scale")
             return None
         return ScaleTranslation.identity(ndim)
     entries = problems.expect_list(value, loc)
@@ -64,12 +66,14 @@ def parse_transforms(value: Any, ndim: int, problems: Problems, loc: str, *, req
     for i, entry in enumerate(entries):
         kind = entry.get("type") if isinstance(entry, dict) else None
         if kind not in ("scale", "translation", "identity"):
-            problems.error(f"{loc}.{i}.type", f"expected scale or translation, got {shown(kind)}")
+            problems.broken("transform-type", f"{loc}.{i}.type", f"expected scale or translation, got {shown(kind)}")
             return None
         seen.append(kind)
         if kind == "identity":
+            # "MUST contain only 'scale' and 'translation'" (0.4, 0.5); SpatialData writes it
+            problems.broken("transform-identity", f"{loc}.{i}.type", "expected scale or translation, got 'identity'")
             continue
-        vector = _vector(entry.get(kind), ndim, problems, f"{loc}.{i}.{kind}", positive=kind == "scale")
+        vector = parse_vector(entry.get(kind), ndim, problems, f"{loc}.{i}.{kind}", positive=kind == "scale")
         if vector is None:
             return None
         step = ScaleTranslation(vector, (0.0,) * ndim) if kind == "scale" else ScaleTranslation((1.0,) * ndim, vector)
@@ -77,17 +81,18 @@ def parse_transforms(value: Any, ndim: int, problems: Problems, loc: str, *, req
     # "exactly one 'scale' ... It MAY contain exactly one 'translation'... after the scale" (0.4, 0.5)
     steps = [kind for kind in seen if kind != "identity"]
     if steps not in (["scale"], ["scale", "translation"]) and (steps or required):
-        problems.warn(loc, f"expected one scale, then at most one translation, got {', '.join(seen)}")
+        problems.broken("transforms-order", loc, f"expected one scale, then at most one translation, got {', '.join(seen)}")
     return total
 
 
-def _vector(value: Any, ndim: int, problems: Problems, loc: str, *, positive: bool) -> tuple[float, ...] | None:
+def parse_vector(value: Any, ndim: int, problems: Problems, loc: str, *, positive: bool) -> tuple[float, ...] | None:
+    """A scale or translation of `ndim` finite numbers; None, and a broken rule, if it is something else."""
     # "the length of the 'scale'/'translation' array MUST be the same as the length of 'axes'" (0.4, 0.5)
     is_numbers = isinstance(value, (list, tuple)) and all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in value)
     if not is_numbers or len(value) != ndim:
-        problems.error(loc, f"expected {ndim} numbers, got {shown(value)}")
+        problems.broken("transform-vector", loc, f"expected {ndim} numbers, got {shown(value)}")
         return None
     if not all(abs(v) <= sys.float_info.max for v in value) or (positive and not all(v > 0 for v in value)):
-        problems.error(loc, f"expected finite{' positive' if positive else ''} numbers, got {shown(value)}")
+        problems.broken("transform-vector", loc, f"expected finite{' positive' if positive else ''} numbers, got {shown(value)}")
         return None
     return tuple(float(v) for v in value)

@@ -1,20 +1,22 @@
-"""Where each OME-Zarr version keeps things. Knows: 0.4 and 0.5 documents. Does not know: stores.
+"""Where each OME-Zarr version keeps things. Knows: documents of 0.1 to 0.6 and of 0.9.dev1. Does not know: stores.
 
-The only module that knows versions: the others (0.1-0.3, 0.6) join here. A *document* is the attributes of one group; its *sections*
-are the keys `multiscales`, `omero`, `labels`, `image-label`, `plate`, `well`, wherever the version puts them.
+The only module that knows versions. A *document* is the attributes of one group; its *sections* are the keys `multiscales`, `omero`,
+`labels`, `image-label`, `plate`, `well`, wherever the version puts them. What is read is brought into one model, whatever the version.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from omexp.errors import ArgumentError, UnsupportedVersionError
+from omexp.errors import ArgumentError, NameNotFoundError, UnsupportedVersionError
 from omexp.metadata.channels import parse_channels
 from omexp.metadata.image import ImageMeta
 from omexp.metadata.labels import parse_image_label, parse_labels_list
-from omexp.metadata.multiscale import parse_multiscale
+from omexp.metadata.levels import Spelling
+from omexp.metadata.multiscale import Multiscale, parse_multiscale
 from omexp.metadata.plate import PlateMeta, WellMeta, parse_plate, parse_well
 from omexp.metadata.problems import Problems, shown
 
@@ -23,28 +25,41 @@ __all__ = [
     "READABLE",
     "WRITABLE",
     "Version",
+    "check_tag",
     "decode_image",
     "decode_names",
     "decode_plate",
+    "decode_series",
     "decode_well",
     "encode_image",
     "encode_names",
     "encode_plate",
     "encode_well",
+    "guess_version",
     "kind_of",
     "revise_multiscale",
+    "tag_of",
     "version_of",
+    "version_of_tag",
     "writable_version",
 ]
+
+_RELEASED = re.compile(r"\d+\.\d+(\.\d+)?")
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One OME-Zarr version: its tag, its Zarr format, and whether everything lies under the key `ome`."""
+    """One OME-Zarr version: its tag, its Zarr format, how it spells axes, and in which blocks it repeats its tag."""
 
     tag: str
     zarr_format: int
-    namespaced: bool
+    spelling: Spelling
+    tagged_blocks: tuple[str, ...] = ()
+
+    @property
+    def namespaced(self) -> bool:
+        """Whether everything lies under the key `ome`."""
+        return self.zarr_format == 3
 
     def sections(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """The part of a document where this version keeps its keys."""
@@ -52,18 +67,34 @@ class Version:
         return dict(inner) if isinstance(inner, Mapping) else {}
 
     def with_sections(self, document: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-        """The document with some sections set; everything else in it is kept."""
+        """The document with some sections set; everything else in it is kept. It carries this version's tag, or that of a patch of it."""
         if not self.namespaced:
             return dict(document) | dict(changes)
-        return dict(document) | {"ome": {"version": self.tag} | self.sections(document) | dict(changes)}
+        inner = self.sections(document)
+        tag = str(inner.get("version", ""))
+        mine = tag if _RELEASED.fullmatch(tag) and version_of_tag(tag) == self else self.tag
+        return dict(document) | {"ome": {"version": mine} | inner | {"version": mine} | dict(changes)}
 
-    def tagged(self, entry: Mapping[str, Any]) -> dict[str, Any]:
+    def tagged(self, block: str, entry: Mapping[str, Any]) -> dict[str, Any]:
         """An entry with the version inside it, where this version wants that."""
-        return dict(entry) if self.namespaced else dict(entry) | {"version": self.tag}
+        return dict(entry) | {"version": self.tag} if block in self.tagged_blocks else dict(entry)
 
 
-_VERSIONS = {v.tag: v for v in (Version("0.4", 2, False), Version("0.5", 3, True))}
-READABLE = WRITABLE = tuple(_VERSIONS)
+_BLOCKS = ("image-label", "plate", "well")  # 0.5 has the tag in its text for plates, and omexp writes it into all three
+_VERSIONS = {
+    v.tag: v
+    for v in (
+        Version("0.1", 2, "implied", ("multiscales", *_BLOCKS)),
+        Version("0.2", 2, "implied", ("multiscales", *_BLOCKS)),
+        Version("0.3", 2, "names", ("multiscales", *_BLOCKS)),
+        Version("0.4", 2, "axes", ("multiscales", *_BLOCKS)),
+        Version("0.5", 3, "axes", _BLOCKS),
+        Version("0.6", 3, "systems"),
+        Version("0.9", 3, "systems"),
+    )
+}
+READABLE = tuple(_VERSIONS)
+WRITABLE = ("0.4", "0.5", "0.6")
 DEFAULT_VERSION = "0.5"
 
 
@@ -74,55 +105,69 @@ def writable_version(tag: str) -> Version:
     return _VERSIONS[tag]
 
 
+def version_of_tag(tag: Any) -> Version | None:
+    """The version that a tag belongs to, by its first two numbers: "0.6", "0.6.1", "0.6rc0" and "0.6-dev-x" are 0.6. None if unknown."""
+    match = re.match(r"\d+\.\d+", tag if isinstance(tag, str) else str(tag)) if isinstance(tag, (str, int, float)) else None
+    return _VERSIONS.get(match[0]) if match else None
+
+
 def version_of(document: Mapping[str, Any], zarr_format: int, where: str) -> Version:
-    """The version of a group's document: the tag it carries (by prefix, so "0.4-dev-x" is 0.4), else what its Zarr format means.
+    """The version of a group's document: the tag it carries, else what it looks like.
 
     Raises
     ------
     UnsupportedVersionError
-        The tag, or the shape of the document, is that of a version that cannot be read.
+        The tag is that of a version that cannot be read, or of one that has another Zarr format.
     """
-    tag = _tag(document)
-    text = str(tag)[:80] if isinstance(tag, (str, int, float)) else shown(tag)
-    version = _VERSIONS.get(".".join(text.split("-")[0].split(".")[:2])) if tag is not None else None
-    if tag is None and not _is_other_shape(document):
-        version = next(v for v in _VERSIONS.values() if v.zarr_format == zarr_format)
+    tag = tag_of(document)
+    version = guess_version(document, zarr_format) if tag is None else version_of_tag(tag)
     if version is None or version.zarr_format != zarr_format:
+        text = str(tag)[:80] if isinstance(tag, (str, int, float)) else shown(tag)
         raise UnsupportedVersionError(
             "this OME-Zarr version cannot be read",
             where=where,
             got=f"{'no version' if tag is None else f'version {text}'} in a Zarr format {zarr_format} group",
             allowed=", ".join(f"{v.tag} (Zarr format {v.zarr_format})" for v in _VERSIONS.values()),
-            hint="Convert it, for example with ngff-zarr upgrade.",
+            hint="Correct the version, or convert the store with the program that wrote it.",
         )
     return version
 
 
-def _tag(document: Mapping[str, Any]) -> Any:
+def tag_of(document: Mapping[str, Any]) -> Any:
+    """The version that a document names, as it is written; None if it names none."""
     inner = document.get("ome")
     if isinstance(inner, Mapping):
         return inner.get("version")
-    multiscales = document.get("multiscales")
-    first = multiscales[0] if isinstance(multiscales, list) and multiscales else None
-    for entry in (first, document.get("plate"), document.get("well"), document.get("image-label")):
+    first = _first_multiscale(document)
+    for entry in (first, *(document.get(key) for key in ("plate", "well", "image-label", "omero"))):
         if isinstance(entry, Mapping) and entry.get("version") is not None:
             return entry["version"]
     return None
 
 
-def _is_other_shape(document: Mapping[str, Any]) -> bool:
-    """True for untagged documents that only other versions write: no axes (0.1, 0.2), axes of strings (0.3), coordinateSystems (0.6)."""
-    inner = document.get("ome", document)
-    multiscales = inner.get("multiscales") if isinstance(inner, Mapping) else None
-    first = multiscales[0] if isinstance(multiscales, list) and multiscales else None
-    if not isinstance(first, Mapping):
-        return False
-    axes = first.get("axes")
-    return "coordinateSystems" in first or axes is None or (isinstance(axes, list) and all(isinstance(a, str) for a in axes))
+def guess_version(document: Mapping[str, Any], zarr_format: int | None = None) -> Version:
+    """The version of a document without a tag, by what only that version writes; without anything of the kind 0.4 or 0.5."""
+    inner = document.get("ome")
+    if zarr_format == 3 or (zarr_format is None and isinstance(inner, Mapping)):
+        found = _first_multiscale(inner) if isinstance(inner, Mapping) else None
+        return _VERSIONS["0.6" if found is not None and "coordinateSystems" in found else "0.5"]
+    found = _first_multiscale(document)
+    if found is None:
+        return _VERSIONS["0.4"]
+    axes = found.get("axes")
+    if axes is None:  # 0.1 and 0.2 differ in their chunk keys only, which the arrays know
+        return _VERSIONS["0.2"]
+    return _VERSIONS["0.3" if isinstance(axes, list) and axes and all(isinstance(a, str) for a in axes) else "0.4"]
+
+
+def _first_multiscale(sections: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    entries = sections.get("multiscales")
+    first = entries[0] if isinstance(entries, list) and entries else None
+    return first if isinstance(first, Mapping) else None
 
 
 def kind_of(document: Mapping[str, Any]) -> str | None:
-    """ "plate", "well", "label", "image", "labels", "bioformats2raw" or None: what a group's document says the group is."""
+    """What a group's document says the group is: "plate", "well", "label", "image", "labels", "bioformats2raw", "scene", "series", None."""
     inner = document.get("ome")
     keys = dict(document) | (dict(inner) if isinstance(inner, Mapping) else {})
     if "plate" in keys:
@@ -131,14 +176,32 @@ def kind_of(document: Mapping[str, Any]) -> str | None:
         return "well"
     if "multiscales" in keys:
         return "label" if "image-label" in keys else "image"
-    return next((kind for key, kind in (("labels", "labels"), ("bioformats2raw.layout", "bioformats2raw")) if key in keys), None)
+    return next((kind for key, kind in _OTHER_KINDS if key in keys), None)
+
+
+_OTHER_KINDS = (("labels", "labels"), ("bioformats2raw.layout", "bioformats2raw"), ("scene", "scene"), ("series", "series"))
 
 
 # -------------------------------------------------------------------------------------------------------- images
 def decode_image(
-    document: Mapping[str, Any], zarr_format: int, where: str, *, channels: int | None = None, dtype_name: str = "uint16"
+    document: Mapping[str, Any],
+    zarr_format: int,
+    where: str,
+    *,
+    channels: int | None = None,
+    dtype_name: str = "uint16",
+    name: str | None = None,
 ) -> tuple[ImageMeta, Problems]:
-    """An image or label document as records, and the problems that did not stop us. `channels` of None: as many as are listed.
+    """An image or label document as records, and the problems that did not stop us.
+
+    Parameters
+    ----------
+    channels
+        The size of the c axis; None: as many as are listed.
+    dtype_name
+        That of the pixels: the range of display windows that the document does not give.
+    name
+        Which of several multiscales; None: the first.
 
     Raises
     ------
@@ -146,14 +209,17 @@ def decode_image(
         The document breaks rules without which the image cannot be used; every one is named.
     UnsupportedVersionError
         It is of a version that cannot be read.
+    NameNotFoundError
+        No multiscale has that name.
     """
-    problems = Problems()
     version = version_of(document, zarr_format, where)
+    problems = _problems(document, version)
     sections = version.sections(document)
     entries = problems.expect_list(sections.get("multiscales"), "multiscales")
     if entries is not None and not entries:
-        problems.error("multiscales", "empty; expected at least one entry")
-    multiscale = parse_multiscale(entries[0], problems, "multiscales.0") if entries else None
+        problems.broken("multiscales-empty", "multiscales", "empty; expected at least one entry")
+    at = _position(entries or (), name, where)
+    multiscale = parse_multiscale(entries[at], problems, f"multiscales.{at}", version.spelling) if entries else None
     if multiscale is None:
         problems.raise_errors(where)
         raise AssertionError("an unusable multiscale comes with an error")
@@ -162,16 +228,53 @@ def decode_image(
     return ImageMeta(version.tag, multiscale, channels_meta, label), problems
 
 
+def _problems(document: Mapping[str, Any], version: Version) -> Problems:
+    """A collector for a document of that version; an early tag is noted."""
+    problems, tag = Problems(version=version.tag), tag_of(document)
+    check_tag(tag, version, problems)
+    return problems
+
+
+def check_tag(tag: Any, version: Version, problems: Problems) -> None:
+    """Note a tag that is no released one: development versions had other documents under it."""
+    if tag is not None and not _RELEASED.fullmatch(str(tag)):
+        problems.broken("version-released", "version", f"{shown(str(tag))} is no released version; it is read as {version.tag}")
+
+
+def _position(entries: Sequence[Any], name: str | None, where: str) -> int:
+    """Which multiscale has a name; the first one for None."""
+    if name is None:
+        return 0
+    names = [entry.get("name") if isinstance(entry, Mapping) else None for entry in entries]
+    if name not in names:
+        raise NameNotFoundError("no multiscale has that name", where=where, got=repr(name), allowed=", ".join(map(str, names)))
+    return names.index(name)
+
+
 def encode_image(meta: ImageMeta, document: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The document of an image or label, put into `document` (attributes that are there already are kept)."""
+    """The document of an image or label, put into `document` (attributes that are there already are kept, other multiscales, too)."""
     version = writable_version(meta.version)
-    changes: dict[str, Any] = {"multiscales": [version.tagged(meta.multiscale.to_json())]}
+    entry = version.tagged("multiscales", _spelled(meta.multiscale, version))
+    changes: dict[str, Any] = {"multiscales": _among_others(entry, document or {}, version)}
     if meta.channels_meta is not None:
         changes["omero"] = meta.channels_meta.to_json()
     if meta.image_label is not None:
-        # "image-label.version" SHOULD be there in 0.4 and 0.5 (gone in 0.6)
-        changes["image-label"] = meta.image_label.to_json() | {"version": version.tag}
+        changes["image-label"] = version.tagged("image-label", meta.image_label.to_json())
     return version.with_sections(document or {}, changes)
+
+
+def _spelled(multiscale: Multiscale, version: Version) -> dict[str, Any]:
+    return multiscale.to_json_in_systems(version.tag) if version.spelling == "systems" else multiscale.to_json(version.tag)
+
+
+def _among_others(entry: dict[str, Any], document: Mapping[str, Any], version: Version) -> list[Any]:
+    """The entry in the place of the one that has its name, else of the first; a document of another version has no place for it."""
+    before = version.sections(document).get("multiscales")
+    if not isinstance(before, list) or not before or version_of_tag(tag_of(document)) != version:
+        return [entry]
+    names = [other.get("name") if isinstance(other, Mapping) else None for other in before]
+    at = names.index(entry.get("name")) if entry.get("name") in names else 0
+    return [*before[:at], entry, *before[at + 1 :]]
 
 
 def without_image(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -184,11 +287,17 @@ def without_image(document: Mapping[str, Any]) -> dict[str, Any]:
     return rest | ({"ome": others} if others else {})
 
 
-def revise_multiscale(document: Mapping[str, Any], zarr_format: int, where: str, **changes: Any) -> dict[str, Any]:
-    """The document with some keys of its first multiscale set; everything else in it is kept."""
+def revise_multiscale(
+    document: Mapping[str, Any], zarr_format: int, where: str, *, multiscale: str | None = None, **changes: Any
+) -> dict[str, Any]:
+    """The document with some keys of one multiscale set, that of a name, else the first; everything else in it is kept."""
     version = version_of(document, zarr_format, where)
-    entries = list(version.sections(document)["multiscales"])
-    return version.with_sections(document, {"multiscales": [dict(entries[0]) | changes, *entries[1:]]})
+    sections = version.sections(document)
+    entries = list(sections["multiscales"])
+    names = [entry.get("name") if isinstance(entry, Mapping) else None for entry in entries]
+    at = names.index(multiscale) if multiscale is not None and multiscale in names else 0
+    changed = {"multiscales": [*entries[:at], dict(entries[at]) | changes, *entries[at + 1 :]]}
+    return dict(document) | ({"ome": sections | changed} if version.namespaced else changed)
 
 
 # ------------------------------------------------------------------------------------------------- lists of names
@@ -219,8 +328,8 @@ def encode_names(document: Mapping[str, Any], key: str, names: Sequence[str], ve
 # ---------------------------------------------------------------------------------------------------------- plates
 def decode_plate(document: Mapping[str, Any], zarr_format: int, where: str) -> tuple[str, PlateMeta, Problems]:
     """(version, plate, problems). Raises `InvalidMetadataError` naming every rule without which it cannot be used."""
-    problems = Problems()
     version = version_of(document, zarr_format, where)
+    problems = _problems(document, version)
     plate = parse_plate(version.sections(document).get("plate"), problems)
     problems.raise_errors(where, "this group is not a usable plate")
     assert plate is not None
@@ -229,8 +338,8 @@ def decode_plate(document: Mapping[str, Any], zarr_format: int, where: str) -> t
 
 def decode_well(document: Mapping[str, Any], zarr_format: int, where: str) -> tuple[str, WellMeta, Problems]:
     """(version, well, problems). Raises `InvalidMetadataError` naming every rule without which it cannot be used."""
-    problems = Problems()
     version = version_of(document, zarr_format, where)
+    problems = _problems(document, version)
     well = parse_well(version.sections(document).get("well"), problems)
     problems.raise_errors(where, "this group is not a usable well")
     assert well is not None
@@ -239,9 +348,28 @@ def decode_well(document: Mapping[str, Any], zarr_format: int, where: str) -> tu
 
 def encode_plate(plate: PlateMeta, version: str, document: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The plate's document. The 0.5 text wants a version inside the block, too; writing it satisfies text and schema."""
-    return writable_version(version).with_sections(document or {}, {"plate": plate.to_json() | {"version": version}})
+    writable = writable_version(version)
+    return writable.with_sections(document or {}, {"plate": writable.tagged("plate", plate.to_json())})
 
 
 def encode_well(well: WellMeta, version: str, document: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The well's document."""
-    return writable_version(version).with_sections(document or {}, {"well": well.to_json() | {"version": version}})
+    writable = writable_version(version)
+    return writable.with_sections(document or {}, {"well": writable.tagged("well", well.to_json())})
+
+
+# ------------------------------------------------------------------------------------------------------ collections
+def decode_series(document: Mapping[str, Any]) -> list[str] | None:
+    """The images that the `OME` group of a bioformats2raw collection lists; None where it lists none: they are "0", "1", ... then.
+
+    Examples
+    --------
+    >>> decode_series({"ome": {"version": "0.5", "series": ["0", "1"]}})
+    ['0', '1']
+    """
+    inner = document.get("ome")
+    listed = (inner if isinstance(inner, Mapping) and "series" in inner else document).get("series")
+    if not isinstance(listed, list) or not all(isinstance(path, (str, int)) and not isinstance(path, bool) for path in listed):
+        return None
+    inside = [str(path).strip("/") for path in listed if ".." not in str(path).split("/")]
+    return list(dict.fromkeys(path for path in inside if path))

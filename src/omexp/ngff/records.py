@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from omexp.errors import ArgumentError
-from omexp.metadata.channels import ChannelsMeta, default_channels, parse_channels
+from omexp.metadata.channels import ChannelsMeta, Window, default_channels, parse_channels
 from omexp.metadata.image import ImageMeta
 from omexp.metadata.multiscale import Multiscale, parse_multiscale
 from omexp.metadata.problems import Problems
@@ -66,7 +66,8 @@ def _omero_of(channels: ChannelsMeta) -> Omero:
     """The house's channels as the model's."""
     found = []
     for channel in channels.channels:
-        window = channel.window.to_json() if channel.window is not None else {"min": 0.0, "max": 1.0, "start": 0.0, "end": 1.0}
+        shown = channel.window or Window(0.0, 1.0, 0.0, 1.0)
+        window = {"min": shown.min, "max": shown.max, "start": shown.start, "end": shown.end}
         others = {k: v for k, v in channel.to_json().items() if k not in ("color", "window", "label")}
         found.append(OmeroChannel(channel.color, OmeroWindow(**window), channel.label, others))
     return Omero(found, dict(channels.extra))
