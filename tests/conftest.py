@@ -21,7 +21,7 @@ from omexp.errors import DeviceUnavailableError
 # A fixture such as `backend` holds no state, so sharing it between the examples of one test is sound. Deadlines and the check for
 # slow data measure the machine (two shared cores), not the code. `--hypothesis-profile=nightly` looks for new examples.
 _common = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]}
-settings.register_profile("default", max_examples=30, derandomize=True, database=None, **_common)
+settings.register_profile("default", max_examples=20, derandomize=True, database=None, **_common)
 settings.register_profile("nightly", max_examples=1000, print_blob=True, **_common)
 settings.load_profile("default")
 

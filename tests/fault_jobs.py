@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -63,12 +64,15 @@ def prepare(job: str, target: Path) -> None:
     (target / "notes.txt").write_text("mine")
 
 
-def slow_down(pause_s: float) -> None:
-    """Let each write unit take longer, so that there is something to kill."""
+def slow_down(pause_s: float, hold: Path) -> None:
+    """Let each write unit take longer, so that there is something to kill, and wait as long as the file `hold` is there."""
     put = _Files.put
 
     def slow(self: _Files, *args: Any, **keywords: Any) -> None:
         time.sleep(pause_s)
+        until = time.monotonic() + 60
+        while hold.exists() and time.monotonic() < until:
+            time.sleep(0.01)
         put(self, *args, **keywords)
 
     _Files.put = slow  # type: ignore[method-assign]
@@ -88,12 +92,14 @@ def die_at(step: int) -> Iterator[int]:
 
 def run(job: str, target: str, resume: str, pause_s: str, step: str) -> int:
     """The exit status of a job."""
-    slow_down(float(pause_s))
+    hold = Path(target).parent / "hold"
+    slow_down(float(pause_s), hold)
     steps = die_at(int(step))
     try:
         JOBS[job](Path(target), resume == "True")
     except AlreadyExistsError as error:
         assert "another process is writing here" in str(error) or "something is there already" in str(error)
+        hold.unlink(missing_ok=True)  # the one that is at work goes on
         return REFUSED
     (Path(target).parent / "steps").write_text(str(next(steps)))
     return 0
@@ -106,6 +112,8 @@ def main() -> None:
             status = 1
             try:
                 status = run(*line.split())
+            except BaseException:
+                traceback.print_exc()
             finally:
                 os._exit(status)
         print(child, flush=True)

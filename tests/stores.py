@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +57,16 @@ def make_sample(folder: Path, layout: str, dtype: str = "uint16") -> Path:
 def files(folder: Path) -> dict[str, bytes]:
     """Every file below a folder, and every folder (as b""), by relative path."""
     return {str(p.relative_to(folder)): p.read_bytes() if p.is_file() else b"" for p in sorted(folder.rglob("*"))}
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """A process begun inside hears Ctrl-C, even where this one is a shell's background process, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def documents(folder: Path) -> dict[str, Any]:

@@ -19,10 +19,10 @@ SRC = Path(__file__).resolve().parents[1] / "src" / "omexp"
 # here is a door: it may know all below, and nothing below may know it.
 FLOORS = {
     0: {"errors"},
-    1: {"backend", "boxes", "geometry", "grids", "world", "selection"},
+    1: {"backend", "boxes", "geometry", "grids", "progress", "world", "selection"},
     2: {"metadata", "kernels"},
     3: {"storage"},
-    4: {"pyramid", "measuring", "reduced", "stitch", "validate"},
+    4: {"batching", "pyramid", "measuring", "finding", "label_operations", "overview", "reduced", "stitch", "validate"},
     5: {"containers"},
 }
 DOOR = 6
@@ -45,8 +45,11 @@ ROOMS_OF: dict[str, set[str]] = {
     "anndata": {"containers/tables"},
     "pyarrow": {"containers/tables"},
     "polars": {"containers/tables"},
-    **{name: {"doors"} for name in ["torch", "rich", "matplotlib", "click", "scipy", "PIL", "tifffile", "imageio", "napari", "xarray"]},
-    "numpy": {"backend", "selection", "world", "kernels", "storage", "containers/tables", "stitch", "validate", "doors"},
+    **{name: {"doors"} for name in ["torch", "matplotlib", "click", "tifffile", "imageio", "napari", "xarray"]},
+    "scipy": {"kernels/hulls", "doors"},
+    "rich": {"progress", "doors"},
+    "PIL": {"overview", "doors"},
+    "numpy": {"backend", "selection", "world", "kernels", "storage", "containers/tables", "overview", "stitch", "validate", "doors"},
 }
 # Libraries that are imported inside the function that needs them, so that `import omexp` stays light.
 LATE = {"cupy", "cupyx", "kvikio", "nvidia", "dask", "pandas", "anndata", "pyarrow", "polars"}

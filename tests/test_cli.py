@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -19,10 +20,11 @@ import zarr
 from click.testing import CliRunner, Result
 
 import omexp
-from omexp.cli import main
+from omexp.cli import COMMANDS, main
 from omexp.demo import DemoReport, MadePlate, run_demo
 from omexp.description import describe
 from omexp.errors import DeviceUnavailableError, InvalidMetadataError
+from tests.stores import interruptible
 
 READABLE = {
     "cardiomyocyte_B03_mip_v04.zarr": ("image", "0.4"),
@@ -380,7 +382,8 @@ def test_ctrl_c_is_one_line_and_status_130_and_leaves_no_image(tmp_path: Path) -
     planes[:2] = 1
     planes.flush()
     command = [sys.executable, "-m", "omexp.cli", "convert", "a.npy", "a.zarr", "--pixel-size", "1", "--workers", "1"]
-    running = subprocess.Popen(command, cwd=tmp_path, env=with_omexp(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with interruptible():
+        running = subprocess.Popen(command, cwd=tmp_path, env=with_omexp(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     until = time.monotonic() + 60
     while not any("c" in p.parts for p in tmp_path.rglob("*")) and time.monotonic() < until:
         assert running.poll() is None
@@ -432,4 +435,22 @@ def test_version_is_that_of_the_package() -> None:
 def test_help_lists_only_commands_that_there_are() -> None:
     shown = run("--help").output.split("Commands:")[1].split("\n")
     names = [line.split()[0] for line in shown if line.strip()]
-    assert names == sorted(main.commands) == ["convert", "demo", "info", "pyramid"]
+    assert names == sorted(COMMANDS)
+
+
+def test_convert_without_a_target_changes_the_version_in_place(tmp_path: Path) -> None:
+    omexp.create_ome_zarr_from_array(tmp_path / "a.zarr", np.ones((8, 8), "uint8"), xy_pixelsize=1.0, ngff_version="0.4", levels=1)
+    said = run("convert", str(tmp_path / "a.zarr"), "--version", "0.6")
+    assert said.exit_code == 0 and "a.zarr: OME-Zarr 0.6 now, 2 documents written" in said.output
+    assert "OME-Zarr 0.6 already" in run("convert", str(tmp_path / "a.zarr"), "--version", "0.6").output
+    unsaid = run("convert", str(tmp_path / "a.zarr"))
+    assert unsaid.exit_code == 2 and "Name a TARGET, or the --version that the store should have in place." in unsaid.output
+    refused = run("convert", str(tmp_path / "a.zarr"), "--version", "0.5", "--levels", "2", "--overwrite")
+    message = "Without a TARGET only the version can be changed, in place; got --levels, --overwrite."
+    assert refused.exit_code == 2 and message in refused.output
+
+
+def test_convert_writes_a_plate_and_an_archive(shared_data: Path, tmp_path: Path) -> None:
+    said = run("convert", str(shared_data / "challenge_hcs_v04.zarr"), str(tmp_path / "p.ozx"))
+    assert re.search(r"p.ozx: plate of \d+ wells, \d+ fields, OME-Zarr 0.5\n[\d.]+ MB of pixels in", said.output)
+    assert omexp.open_ome_zarr_plate(tmp_path / "p.ozx").meta.name == "Plate Name 0"

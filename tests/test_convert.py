@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+import numcodecs
 import numpy as np
 import pytest
 import zarr
@@ -34,11 +35,14 @@ from omexp.errors import (
     StoreNotFoundError,
 )
 from omexp.geometry import Region
+from omexp.importers import plates
 from omexp.importers.imported import arranged, unique
 from omexp.importers.mapped import MappedReader
 from omexp.importers.ome_xml import images_of
 from omexp.importers.tiff_reader import TiffReader, series_reader
 from omexp.importers.units import in_micrometers, seconds, space_sizes, unit_problem
+from omexp.storage.arrays import StoredArray
+from omexp.storage.groups import Group
 from omexp.storage.kept import Kept
 from tests.stores import arrays, documents, files, make_sample, sample_ids, sample_pixels
 
@@ -507,7 +511,7 @@ def test_stores_behind_urls_are_read(tmp_path: Path) -> None:
     np.testing.assert_array_equal(of(made), x)
 
 
-@pytest.mark.parametrize("name", ["a.ome.tif", "a.PNG", "a.npy", "a.ozx"])
+@pytest.mark.parametrize("name", ["a.ome.tif", "a.PNG", "a.npy"])
 def test_files_behind_urls_are_refused_with_what_to_do(name: str, tmp_path: Path) -> None:
     with pytest.raises(ArgumentError, match="only Zarr can be read from a URL.*Download the file"):
         convert(f"https://example.org/{name}", tmp_path / "a.zarr")
@@ -535,8 +539,8 @@ def test_what_cannot_be_converted_is_said(tmp_path: Path) -> None:
         convert(tmp_path / "a.txt", tmp_path / "a.zarr")
     with pytest.raises(StoreNotFoundError, match="no such file or store"):
         convert(tmp_path / "nothing", tmp_path / "a.zarr")
-    with pytest.raises(ArgumentError, match="zip files cannot be written"):
-        convert(tmp_path / "a.txt", tmp_path / "a.ozx")
+    with pytest.raises(ArgumentError, match="zip files are written as .ozx"):
+        convert(np.zeros((4, 5)), tmp_path / "a.zip", pixel_size=1.0)
     for options in ({"pixel_size": -1}, {"pixel_size": {"c": 1}}, {"ngff_version": "0.4"}, {"version": "0.1"}, {"axes_names": "qyx"}):
         with pytest.raises(ArgumentError):
             convert(np.zeros((3, 4, 5)), tmp_path / "a.zarr", **options)
@@ -762,19 +766,145 @@ def test_layout_levels_and_pixel_size_of_an_ome_zarr_image_can_be_told(sample: C
     assert image.channel_labels == ["a", "b"]
 
 
+SOURCES: dict[str, tuple[int, dict[str, Any]]] = {
+    "order-F": (2, {"order": "F"}),
+    "big-endian": (2, {"dtype": ">u2"}),
+    "delta-zlib": (2, {"filters": [numcodecs.Delta("<u2")], "compressors": numcodecs.Zlib(1)}),
+    "gzip-minus-1": (2, {"compressors": numcodecs.GZip(-1)}),
+    "uncompressed": (2, {"compressors": None}),
+    "nan-filled": (2, {"dtype": "f4", "fill_value": float("nan")}),
+    "larger-than-the-array": (2, {"chunks": (2, 64, 64)}),
+    "sharded": (3, {"shards": (2, 32, 24), "compressors": zarr.codecs.ZstdCodec(level=7)}),
+}
+
+
+def odd_levels(path: Path, kind: str) -> list[np.ndarray]:
+    """An image whose coarser levels are no reduction of the finest: floor shapes, odd factors, other pixels, keys of other programs."""
+    zarr_format, given = SOURCES[kind]
+    how = {"dtype": "<u2", "chunks": (1, 16, 12), "fill_value": 0} | given
+    group, found = zarr.open_group(path, mode="w", zarr_format=zarr_format), []
+    for level, shape in (("full", (2, 33, 45)), ("half", (2, 16, 22)), ("last", (1, 3, 2))):
+        array = group.create_array(level, shape=shape, **how)
+        array[...] = pixels(*shape).astype(how["dtype"])
+        array.attrs["stage"] = level
+        found.append(np.asarray(array[...]))
+    scales = {"full": [1.0, 0.5, 0.5], "half": [1.0, 1.03125, 1.0227], "last": [2.0, 5.5, 11.25]}
+    levels = [
+        {"path": path, "coordinateTransformations": [{"type": "scale", "scale": scale}], "made_by": "me"} for path, scale in scales.items()
+    ]
+    axes = [{"name": name, "type": "space", "unit": "micrometer"} for name in "zyx"]
+    entry = {"name": "odd", "axes": axes, "datasets": levels, "type": "median", "metadata": {"kernel": 3}, "ours": 1}
+    group.attrs.update(
+        {"ome": {"version": "0.5", "multiscales": [entry]}} if zarr_format == 3 else {"multiscales": [entry | {"version": "0.4"}]}
+    )
+    return found
+
+
+@pytest.mark.filterwarnings("ignore::omexp.errors.OmexpWarning")
+@pytest.mark.parametrize("kind", SOURCES)
+def test_every_level_is_copied_as_it_is_through_all_versions(kind: str, tmp_path: Path) -> None:
+    wanted = odd_levels(tmp_path / "0", kind)
+    source = StoredArray(zarr.open_array(tmp_path / "0/full", mode="r"))
+    for number, version in enumerate(("0.5", "0.6", "0.4"), start=1):
+        made = convert(tmp_path / str(number - 1), tmp_path / str(number), version=version)
+        assert isinstance(made, omexp.OmeZarrContainer)
+        for level, old in zip(("full", "half", "last"), wanted, strict=True):
+            array = StoredArray(zarr.open_array(tmp_path / str(number) / level, mode="r"))
+            np.testing.assert_array_equal(array.zarr[...], old)
+            assert (array.chunks, array.attributes["stage"]) == (source.chunks, level)
+            assert array.shards == (None if version == "0.4" else source.shards)
+            assert array.codec == ("blosc:lz4" if kind in ("delta-zlib", "gzip-minus-1") else source.codec)  # these are not in format 3
+        multiscale = made.meta.multiscale
+        assert [d.transform.scale for d in multiscale.datasets] == [(1.0, 0.5, 0.5), (1.0, 1.03125, 1.0227), (2.0, 5.5, 11.25)]
+        assert all(d.extra == {"made_by": "me"} for d in multiscale.datasets)
+        assert (multiscale.type, multiscale.metadata, multiscale.extra["ours"]) == ("median", {"kernel": 3}, 1)
+
+
+@pytest.mark.filterwarnings("ignore::omexp.errors.OmexpWarning")
+def test_another_layout_or_pixel_size_keeps_the_pixels_of_all_levels(tmp_path: Path) -> None:
+    wanted = odd_levels(tmp_path / "a", "sharded")
+    layouts: list[dict[str, Any]] = [{"chunks": 8, "compressors": "gzip"}, {"shards": 20}, {"pixel_size": {"x": 2.0}}, {"shards": None}]
+    made = []
+    for number, told in enumerate(layouts):
+        made.append(quietly(tmp_path / "a", tmp_path / str(number), **told))
+        for level, old in zip(made[-1].level_paths, wanted, strict=True):
+            np.testing.assert_array_equal(of(made[-1], level), old)
+    assert made[0].get_image().chunks == (2, 8, 8)
+    assert made[1].get_image().zarr_array.shards == (2, 20, 20)
+    assert made[3].get_image().zarr_array.shards is None
+    scales = [d.transform.scale for d in made[2].meta.multiscale.datasets]
+    assert [s[2] for s in scales] == pytest.approx([2.0, 4.0908, 45.0])
+    assert [s[1] for s in scales] == [0.5, 1.03125, 5.5]
+
+
+def test_other_levels_factors_or_another_method_are_made_from_the_finest(tmp_path: Path) -> None:
+    wanted = odd_levels(tmp_path / "a", "sharded")
+    made = quietly(tmp_path / "a", tmp_path / "b", method="max", factors=2, levels=2)
+    np.testing.assert_array_equal(of(made), wanted[0])
+    assert (made.get_image("1").shape, made.meta.multiscale.type) == ((2, 17, 23), "max")
+    assert of(made, "1")[0, 0, 0] == wanted[0][0, :2, :2].max()
+
+
+def test_a_document_without_a_method_gets_none_when_its_only_level_is_copied(tmp_path: Path) -> None:
+    omexp.create_ome_zarr_from_array(tmp_path / "a", pixels(20, 20), xy_pixelsize=1, levels=1)
+    group = omexp.open_ome_zarr_container(tmp_path / "a").group
+    document = group.attributes
+    del document["ome"]["multiscales"][0]["type"], document["ome"]["multiscales"][0]["metadata"]
+    group.put_attributes(document)
+    quietly(tmp_path / "a", tmp_path / "b")
+    assert zarr.open_group(tmp_path / "b", mode="r").attrs.asdict() == document
+
+
+def a_plate(path: Path, columns: int) -> list[omexp.OmeZarrContainer]:
+    plate = omexp.create_empty_plate(path, "screen", [omexp.ImageInWellPath("A", i + 1, "0") for i in range(columns)])
+    stores = [plate.get_image_store("A", i + 1, "0") for i in range(columns)]
+    return [omexp.create_ome_zarr_from_array(store, pixels(20, 20), xy_pixelsize=1, levels=2) for store in stores]
+
+
+def test_a_plate_keeps_foreign_attributes_of_all_its_groups_and_names_what_it_leaves(tmp_path: Path) -> None:
+    a_plate(tmp_path / "p", 1)[0].derive_label("cells")
+    places = ("", "A", "A/01", "A/01/0", "A/01/0/labels", "A/01/0/labels/cells")
+    for place in places:
+        zarr.open_group(tmp_path / "p" / place, mode="r+").attrs["operator"] = f"me at {place}"
+    for place in ("left", "A/left", "A/01/left", "A/01/0/left", "A/01/0/labels/cells/left"):
+        zarr.open_group(tmp_path / "p" / place, mode="w")
+    with pytest.warns(OmexpWarning, match="not carried over") as caught:
+        convert(tmp_path / "p", tmp_path / "q", version="0.4")
+    message = " ".join(str(w.message) for w in caught)
+    assert all(f"group or array {name!r}" in message for name in ("left", "A/left", "A/01/left", "labels/cells/left"))
+    for place in places:
+        assert zarr.open_group(tmp_path / "q" / place, mode="r").attrs["operator"] == f"me at {place}"
+
+
+def test_each_group_of_a_plate_is_opened_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    a_plate(tmp_path / "p", 2)
+    opened, find = [], Group.find
+
+    def counted(group: Group, path: str) -> Group | None:
+        opened.append(f"{group.where}/{path}")
+        return find(group, path)
+
+    monkeypatch.setattr(Group, "find", counted)
+    convert(tmp_path / "p", tmp_path / "q")
+    assert sorted(place for place in opened if place.endswith(("p/A", "/A/01", "/A/02", "/0")) and "/p/" in place) == [
+        f"{tmp_path}/p/{place}" for place in ("A", "A/01", "A/01/0", "A/02", "A/02/0")
+    ]
+
+
 def test_what_is_not_carried_over_is_warned_about_by_name(sample: Callable[[str], Path], tmp_path: Path) -> None:
     path = sample("0.5")
     zarr.open_group(path, mode="r+").create_group("points")
     zarr.open_group(path / "labels", mode="r+").create_group("draft")
-    zarr.open_array(path / "0", mode="r+").attrs["stage"] = "A"
+    zarr.open_group(path / "labels/nuclei", mode="r+").create_group("skeleton")
+    zarr.open_array(path / "1", mode="r+").attrs["stage"] = "A"
     document = json.loads((path / "zarr.json").read_text())
     document["attributes"]["ome"]["multiscales"].append(document["attributes"]["ome"]["multiscales"][0])
     (path / "zarr.json").write_text(json.dumps(document))
     shutil.rmtree(path / "tables" / "doses")
     with pytest.warns(OmexpWarning, match="not carried over") as caught:
-        made = convert(path, tmp_path / "new.zarr")
+        made = convert(path, tmp_path / "new.zarr", levels=2)
     message = " ".join(str(w.message) for w in caught)
-    for name in ("table 'doses'", "'points'", "labels/draft", "'stage'", "multiscales.1"):
+    for name in ("table 'doses'", "'points'", "labels/draft", "'labels/nuclei/skeleton'", "'stage' of level '1'", "multiscales.1"):
         assert name in message
     assert made.list_tables() == ["nuclei_ROI"]
 
@@ -795,21 +925,72 @@ def test_real_stores_keep_their_finest_pixels(name: str, shared_data: Path, tmp_
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", OmexpWarning)
         made = convert(shared_data / name, tmp_path / "new.zarr", version="0.4" if name.endswith("ozx") else "0.5")
-        old = omexp.open_ome_zarr_container(convert_source(shared_data / name), mode="r")
+        old = omexp.open_ome_zarr_container(shared_data / name, mode="r")
     np.testing.assert_array_equal(of(made), of(old))
     assert made.list_labels() == old.list_labels()
     assert made.list_tables() == old.list_tables()
 
 
-def convert_source(path: Path) -> Any:
-    from omexp.storage.places import as_store
+@pytest.mark.parametrize(("name", "version"), [("transfluor_plate_v05.zarr", "0.4"), ("challenge_hcs_v04.zarr", "0.6")])
+@pytest.mark.filterwarnings("ignore::omexp.errors.OmexpWarning")
+def test_a_plate_is_converted_with_all_that_is_in_it(name: str, version: str, shared_data: Path, tmp_path: Path) -> None:
+    heard: list[tuple[int, int]] = []
+    made = convert(shared_data / name, tmp_path / "a.zarr", version=version, progress=lambda *t: heard.append(t))
+    old = omexp.open_ome_zarr_plate(shared_data / name, mode="r")
+    assert isinstance(made, omexp.OmeZarrPlate)
+    assert (made.version, made.rows, made.columns, made.images_paths()) == (version, old.rows, old.columns, old.images_paths())
+    assert made.acquisition_ids == old.acquisition_ids and made.meta.name == old.meta.name
+    before = old.get_images()
+    for path, image in made.get_images().items():
+        np.testing.assert_array_equal(image.get_image().get_as_numpy(), before[path].get_image().get_as_numpy())
+        assert (image.list_labels(), image.list_tables()) == (before[path].list_labels(), before[path].list_tables())
+        for label in image.list_labels():
+            np.testing.assert_array_equal(image.get_label(label).get_as_numpy(), before[path].get_label(label).get_as_numpy())
+    assert heard == sorted(heard) and heard[-1][0] == heard[-1][1]
 
-    return as_store(path)
+
+@pytest.mark.filterwarnings("ignore::omexp.errors.OmexpWarning")
+def test_a_plate_whose_conversion_broke_off_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wells, x = [omexp.ImageInWellPath("A", i, "0") for i in (1, 2, 3)], pixels(40, 50)
+    plate = omexp.create_empty_plate(tmp_path / "p.zarr", "screen", wells)
+    for i in (1, 2, 3):
+        omexp.create_ome_zarr_from_array(plate.get_image_store("A", i, "0"), x + i, xy_pixelsize=0.5, levels=2)
+    written, copy = [], plates.copy_image
+
+    class Stopped(Exception):
+        pass
+
+    def stops(source: Any, target: Any, *rest: Any) -> None:
+        written.append(target.where.rpartition(".partial/")[2])
+        copy(source, target, *rest)
+        if len(written) == 2:
+            raise Stopped
+
+    monkeypatch.setattr(plates, "copy_image", stops)
+    with pytest.raises(Stopped):
+        convert(tmp_path / "p.zarr", tmp_path / "q.zarr", version="0.4", resume=True)
+    assert not (tmp_path / "q.zarr").exists()
+    made = convert(tmp_path / "p.zarr", tmp_path / "q.zarr", version="0.4", resume=True)
+    assert written == ["A/01/0", "A/02/0", "A/02/0", "A/03/0"]
+    assert isinstance(made, omexp.OmeZarrPlate)
+    for i in (1, 2, 3):
+        np.testing.assert_array_equal(made.get_image("A", i, "0").get_image().get_as_numpy(), x + i)
+    assert {p.name for p in tmp_path.iterdir()} == {"p.zarr", "q.zarr"}
 
 
-def test_a_plate_is_refused_with_what_to_do(shared_data: Path, tmp_path: Path) -> None:
-    with pytest.raises(ArgumentError, match="a plate cannot be converted as a whole yet.*one by one"):
-        convert(shared_data / "transfluor_plate_v05.zarr", tmp_path / "a.zarr")
+def test_what_only_another_version_can_say_is_named_when_it_is_left_out(tmp_path: Path) -> None:
+    made = convert(pixels(40, 50), tmp_path / "a.zarr", axes_names="yx", pixel_size=0.5, version="0.6")
+    assert isinstance(made, omexp.OmeZarrContainer)
+    document = made.group.attributes
+    document["ome"]["multiscales"][0]["coordinateSystems"].append({"name": "stage", "axes": [{"name": "y"}, {"name": "x"}]})
+    made.group.put_attributes(document)
+    with pytest.warns(OmexpWarning, match="not carried over: coordinate system 'stage'"):
+        convert(tmp_path / "a.zarr", tmp_path / "b.zarr", version="0.5")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        again = convert(tmp_path / "a.zarr", tmp_path / "c.zarr", version="0.6")
+    assert isinstance(again, omexp.OmeZarrContainer)
+    assert again.meta.multiscale.systems == ("physical", "stage")
 
 
 def test_a_collection_becomes_a_collection(tmp_path: Path) -> None:

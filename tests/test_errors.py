@@ -28,10 +28,15 @@ BUILTINS = {
     "AlreadyExistsError": FileExistsError,
     "ReadOnlyError": PermissionError,
     "StorageFullError": OSError,
+    "RemoteError": OSError,
+    "RemoteAccessError": PermissionError,
+    "RemoteTimeoutError": TimeoutError,
     "StoredDataError": ValueError,
     "InvalidMetadataError": ValueError,
     "UnsupportedVersionError": ValueError,
     "MissingArrayError": FileNotFoundError,
+    "FunctionError": RuntimeError,
+    "FailuresError": RuntimeError,
     "DeviceUnavailableError": RuntimeError,
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 import zarr
+from zarr.buffer import cpu
+from zarr.storage import MemoryStore
 
 import omexp
 from omexp.backend import dtype_of
-from omexp.errors import ArgumentError, OmexpError
+from omexp.errors import ArgumentError, OmexpError, ReadOnlyError
 from tests.conftest import Case
 from tests.stores import arrays, documents, files
 
@@ -122,9 +125,14 @@ def test_the_objects_of_a_real_plate_are_measured_as_its_own_table_says(shared_d
 
 # ------------------------------------------------------------------------------------------------- what cannot be read
 @pytest.mark.parametrize("mode", ["r", "r+"])
-def test_a_zip_archive_is_refused_as_a_file(shared_data: Path, mode: str) -> None:
-    with pytest.raises(OmexpError, match=r"human_ht29_v05.ozx: there is no Zarr group. The path is a file"):
-        omexp.open_ome_zarr_container(shared_data / "human_ht29_v05.ozx", mode=mode)
+def test_an_archive_opens_read_only_with_the_pixels_of_the_folder_it_came_from(shared_data: Path, mode: str) -> None:
+    container = omexp.open_ome_zarr_container(shared_data / "human_ht29_v05.ozx", mode=mode)
+    with zipfile.ZipFile(shared_data / "human_ht29_v05.ozx") as archive:
+        store = MemoryStore({name: cpu.Buffer.from_bytes(archive.read(name)) for name in archive.namelist() if not name.endswith("/")})
+    for path in container.levels_paths:
+        np.testing.assert_array_equal(container.get_image(path=path).get_as_numpy(), zarr.open_array(store, path=path, mode="r")[...])
+    with pytest.raises(ReadOnlyError):
+        container.derive_label("nuclei")
 
 
 # ------------------------------------------------------------------------------------------------------ old versions

@@ -15,8 +15,7 @@ from hypothesis.extra import numpy as hnp
 from omexp.backend import Backend, counting_transfers, from_host, numpy_backend
 from omexp.errors import ArgumentError, BackendMismatchError, DTypeError
 from omexp.geometry import Region
-from omexp.kernels import labels as labels_module
-from omexp.measuring import find_boxes, measure_objects
+from omexp.measuring import measure_objects
 from tests import reference_labels as reference
 
 
@@ -165,32 +164,6 @@ def test_big_endian_pixels_are_measured_like_any():
 
 
 # --------------------------------------------------------------------------------------------------- the engine
-@given(case=cases())
-def test_boxes_found_block_by_block_equal_a_loop_over_the_pixels(backend, case):
-    labels, _, block = case
-    found = find_boxes(ArrayReader(labels, backend.backend), block)
-    ids, start, stop = (backend.host(part).tolist() for part in (found.ids, found.start, found.stop))
-    assert {number: (tuple(a), tuple(b)) for number, a, b in zip(ids, start, stop, strict=True)} == reference.boxes(labels)
-    assert backend.holds(found.start)
-
-
-def test_rows_that_wait_are_bounded_by_the_objects_not_by_the_blocks(monkeypatch):
-    monkeypatch.setattr(labels_module, "_ROWS", 4)
-    labels = np.tile(np.array([[1, 2]], "uint8"), (64, 1))
-    reader = ArrayReader(labels)
-    merged: list[int] = []
-    merge = labels_module.merge_boxes
-
-    def counting(parts):
-        merged.append(sum(len(part.ids) for part in parts))
-        return merge(parts)
-
-    monkeypatch.setattr("omexp.measuring.merge_boxes", counting)
-    assert find_boxes(reader, (1, 2)).stop.tolist() == [[64, 1], [64, 2]]
-    assert len(merged) > 10
-    assert max(merged) <= 6
-
-
 def test_each_block_is_read_once_and_image_blocks_without_objects_are_not_read():
     labels = np.zeros((4, 6), "uint8")
     labels[0, 0] = labels[3, 5] = 1
@@ -209,7 +182,6 @@ def test_where_there_is_no_object_the_columns_are_empty_and_keep_their_dtypes(ba
     assert all(column.shape == (0,) for column in none.values())
     assert list(none) == list(one)
     assert [column.dtype for column in none.values()] == [column.dtype for column in one.values()]
-    assert find_boxes(ArrayReader(labels, backend.backend), (2, 2)).start.shape == (0, 2)
 
 
 def test_only_the_finished_columns_leave_the_device():
@@ -239,15 +211,13 @@ def test_float_labels_are_refused_before_anything_is_read():
     reader = ArrayReader(np.ones((2, 2), "float32"))
     with pytest.raises(DTypeError, match="labels must be integers; got float32"):
         measure_objects(reader, {}, (1, 1), axes="yx")
-    with pytest.raises(DTypeError, match="labels must be integers; got float32"):
-        find_boxes(reader, (1, 1))
     assert reader.regions == []
 
 
 @pytest.mark.parametrize("block", [(0, 1), (1,), (1, 1, 1), (2, -1)])
 def test_blocks_must_have_one_positive_entry_per_axis(block):
     with pytest.raises(ArgumentError, match="block_shape: a block must have one positive entry per axis"):
-        find_boxes(ArrayReader(np.ones((2, 2), "uint8")), block)
+        measure_objects(ArrayReader(np.ones((2, 2), "uint8")), {}, block, axes="yx")
 
 
 @pytest.mark.parametrize(

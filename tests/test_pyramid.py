@@ -23,7 +23,8 @@ from hypothesis import strategies as st
 from omexp.backend import Backend, counting_transfers, numpy_backend
 from omexp.errors import ArgumentError, DeviceUnavailableError
 from omexp.geometry import Region, Shape, blocks, factors_between
-from omexp.pyramid import TILE_BYTES, Built, Pass, build, choose_backend, plan_levels, plan_passes, require_method, walk
+from omexp.kernels.methods import resolve_method
+from omexp.pyramid import TILE_BYTES, Built, Pass, build, choose_backend, plan_levels, plan_passes, walk
 from omexp.storage.groups import create_group
 from omexp.storage.layout import create_array, plan_layout
 from omexp.storage.reading import choose_reader
@@ -63,9 +64,9 @@ def test_levels_that_cannot_be_are_refused(arguments: Any, message: str) -> None
 
 
 def test_a_method_that_is_not_there_is_refused() -> None:
-    assert require_method("mode") == "mode"
+    assert resolve_method("mode") == "mode"
     with pytest.raises(ArgumentError, match="there is no such downsampling method; got 'average'; allowed: mean, gaussian, median, mode"):
-        require_method("average")
+        resolve_method("average")
 
 
 @given(st.integers(1, 500), st.integers(1, 9), st.booleans())

@@ -360,7 +360,7 @@ WRITERS: tuple[tuple[str, Callable[[omexp.OmeZarrContainer], Any]], ...] = (
     ("image.zarr/labels", lambda c: c.delete_label("nuclei")),
     ("image.zarr", lambda c: c.add_table("more", {"a": [1]})),
     ("image.zarr", lambda c: c.add_table("doses", {"a": [1]}, overwrite=True)),
-    ("image.zarr/tables", lambda c: c.delete_table("doses")),
+    ("image.zarr", lambda c: c.delete_table("doses")),
 )
 READ_ONLY = [
     *[
@@ -616,8 +616,6 @@ TAKEN = [
         ("of the same length", lambda w: w.container.add_table("t", {"a": [1], "b": [1, 2]}))),
     *values("there is no such table backend", "backend", ArgumentError,
         lambda w, v: w.container.add_table("t", {"a": [1]}, backend=v), "hdf5"),
-    *rows("a plate needs", "images", ArgumentError,
-        ("at least one image", lambda w: omexp.create_empty_plate(w.home / "new.zarr", "p", []))),
     *rows("the same image is named twice", "images", ArgumentError,
         ("A/01/0", lambda w: omexp.create_empty_plate(w.home / "new.zarr", "p", [FIELD, FIELD]))),
     *rows("this does not say where an image lies", "images", ArgumentError,
@@ -625,7 +623,6 @@ TAKEN = [
     *rows("must be alphanumeric", "ImageInWellPath", ArgumentError,
         ("row must be alphanumeric; got 'A/B'", lambda w: omexp.ImageInWellPath("A/B", 1, "0")),
         ("column must be alphanumeric; got '..'", lambda w: omexp.ImageInWellPath("A", "..", "0")),
-        ("path must be alphanumeric; got '../0'", lambda w: omexp.ImageInWellPath("A", 1, "../0")),
     ),
 ]
 

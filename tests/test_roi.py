@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import pickle
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omexp.containers.roi import Roi, RoiSlice
+from omexp.containers.tiling import grid_rois
 from omexp.errors import ArgumentError, NameNotFoundError
 from omexp.world import PixelSize
 
@@ -77,6 +80,70 @@ def test_slicing_takes_the_pixels_of_the_region_that_the_image_has(roi: Roi, siz
 
 def test_axes_that_the_image_lacks_are_left_out_of_the_slicing() -> None:
     assert Roi.from_values({"t": 1, "x": (0, 1)}).to_slicing(SIZE, {"y": 4, "x": 4}) == {"x": slice(0, 2)}
+
+
+@given(rois())
+def test_an_interval_goes_to_world_and_back_as_its_region_does(roi: Roi) -> None:
+    for interval in roi.slices:
+        assert interval.to_world(SIZE) == roi.to_world(SIZE)[interval.axis_name]
+        assert interval.to_world(SIZE).to_pixel(SIZE) == interval
+        assert RoiSlice.from_value(interval.axis_name, interval.to_slice()).end == interval.end
+        assert roi.to_slicing_dict(SIZE)[interval.axis_name] == interval.to_slice()
+
+
+def test_an_interval_is_replaced_added_and_removed_by_axis() -> None:
+    roi = Roi.from_values({"y": (0, 4), "x": (1, 2)}, name="a", score=0.5)
+    assert roi.update_slice("y", slice(2, 5)).slices == (RoiSlice("y", 2, 3), RoiSlice("x", 1, 2))
+    assert roi.update_slice("z", (0, 1)).axes == ("y", "x", "z")
+    assert roi.remove_slice("y").axes == ("x",) and roi.axes == ("y", "x")
+    with pytest.raises(NameNotFoundError, match="says nothing about that axis"):
+        roi.remove_slice("t")
+
+
+def test_further_values_are_attributes() -> None:
+    roi = Roi.from_values({"x": (1, 2)}, name="a", score=0.5)
+    assert roi.score == 0.5 and copy.deepcopy(roi) == roi == pickle.loads(pickle.dumps(roi))
+    with pytest.raises(AttributeError, match="no 'colour'"):
+        roi.colour  # noqa: B018
+
+
+def test_a_box_in_a_patch_becomes_a_box_in_the_image() -> None:
+    tile = Roi.from_values({"z": (4.0, 2.0), "y": (2.5, 5.0), "x": (5.2, 5.0)}, name="tile")  # x cuts pixel 10
+    found = tile.anchor(Roi.from_values({"y": (1, 2), "x": (0, 4)}, "nucleus", 7, space="pixel"), pixel_size=SIZE)
+    assert (found.name, found.label, found.space) == ("nucleus", 7, "world")
+    assert found.to_pixel(SIZE).slices == (RoiSlice("z", 2, 1), RoiSlice("y", 11, 2), RoiSlice("x", 10, 4))
+    with pytest.raises(ArgumentError, match="measured in pixels"):
+        tile.anchor(tile, pixel_size=SIZE)
+
+
+def test_boxes_of_two_labels_are_not_joined() -> None:
+    with pytest.raises(ArgumentError, match="different labels; got labels 1, 2"):
+        Roi.from_values({"x": (0, 5)}, label=1).union(Roi.from_values({"x": (0, 5)}, label=2))
+
+
+# ------------------------------------------------------------------------------------------------------------ tiles
+@given(st.integers(1, 12), st.integers(1, 6), st.sampled_from(["clip", "balance", "shift", "drop"]))
+def test_tiles_cover_the_image_but_for_those_that_are_dropped(length: int, size: int, tail: Any) -> None:
+    tiles = [roi["x"].to_pixel(SIZE) for roi in grid_rois({"y": 3, "x": length}, {"x": size}, SIZE, tail=tail)]
+    covered = [p for t in tiles for p in range(int(t.start), int(t.end))]  # type: ignore[arg-type]
+    assert set(covered) == set(range(length - length % size if tail == "drop" else length))
+    assert len(covered) == len(set(covered)) or tail == "shift"
+    assert all(t.length == size for t in tiles) or tail in ("clip", "balance") or length < size
+    if tail == "balance" and length >= size:
+        assert max(t.length for t in tiles) <= size and min(t.length for t in tiles) >= size // 2
+
+
+def test_tiles_are_named_by_their_numbers_and_may_overlap() -> None:
+    tiles = grid_rois({"y": 4, "x": 6}, {"y": 4, "x": 4}, SIZE, strides={"x": 2}, base_name="t")
+    assert [(t.name, t["x"].start, t["x"].length) for t in tiles] == [("t_0_0", 0.0, 2.0), ("t_0_1", 1.0, 2.0)]
+    for sizes, options in (
+        ({"c": 1}, {}),
+        ({"x": 0}, {}),
+        ({"x": 2}, {"tail": "fold"}),
+        ({"x": 2}, {"tail": "balance", "strides": {"x": 1}}),
+    ):
+        with pytest.raises(ArgumentError, match="cannot be tiled"):
+            grid_rois({"y": 4, "x": 6}, sizes, SIZE, **options)
 
 
 # ------------------------------------------------------------------------------------------------------------ zooms

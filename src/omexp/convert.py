@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
@@ -14,30 +14,32 @@ from omexp.backend import DeviceLike, resolve_backend
 from omexp.containers.blueprint import LayoutOptions, require_known
 from omexp.containers.container import OmeZarrContainer, open_ome_zarr_container
 from omexp.containers.create import create_ome_zarr_from_array
+from omexp.containers.plates.plate import OmeZarrPlate, open_ome_zarr_plate
 from omexp.errors import ArgumentError, NameNotFoundError, StoredDataError, StoreNotFoundError, warn_caller
 from omexp.importers.arrays import from_memory, from_npy, from_npz, from_zarr_array
 from omexp.importers.imported import Imported, OnDevice
-from omexp.importers.ome_zarr import CopyOptions, copy_image, image_bytes, image_groups
+from omexp.importers.ome_zarr import CopyOptions, SourceImage, copy_image, image_groups, open_image
 from omexp.importers.pictures import from_picture
+from omexp.importers.plates import SourcePlate, copy_plate, open_plate
 from omexp.importers.tiff import opened_tiff
 from omexp.importers.units import in_micrometers
 from omexp.kernels.methods import Methods, resolve_method
-from omexp.metadata.versions import DEFAULT_VERSION, writable_version
+from omexp.metadata.versions import DEFAULT_VERSION, kind_of, writable_version
 from omexp.progress import shown
 from omexp.pyramid import choose_backend
 from omexp.storage.blobs import read_blob, write_blob
-from omexp.storage.groups import Group, StoreLike, location, open_group, place_name, require_apart
-from omexp.storage.places import ZIPPED, as_store
+from omexp.storage.groups import Group, open_group
+from omexp.storage.locating import StoreLike, location, place_name, require_apart
 from omexp.storage.reading import Reader
 from omexp.storage.standalone import find_array
-from omexp.storage.swap import new_group
+from omexp.storage.swap import long_work, new_group
 from omexp.world import PixelSize, is_positive
 
 __all__ = ["convert"]
 
 Progress = Callable[[int, int], None]
 _OME_XML = "METADATA.ome.xml"
-_FILES = (*ZIPPED, ".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".npy", ".npz")  # what behind a URL is no Zarr
+_FILES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".npy", ".npz")  # what behind a URL is no Zarr
 _MAGIC = {
     b"II*\0": "tiff",
     b"MM\0*": "tiff",
@@ -79,6 +81,7 @@ class _Source:
     where: str
     images: list[_Image]
     ome_xml: bytes | None = None
+    is_plate: bool = False
 
 
 def convert(
@@ -99,17 +102,18 @@ def convert(
     use_tensorstore: bool = False,
     overwrite: bool = False,
     **options: Unpack[ConvertOptions],
-) -> OmeZarrContainer | list[OmeZarrContainer]:
-    """Write an image, or all images of a file, as OME-Zarr with pyramids, in one pass and in bounded memory.
+) -> OmeZarrContainer | OmeZarrPlate | list[OmeZarrContainer]:
+    """Write an image, a plate, or all images of a file, as OME-Zarr with pyramids, in one pass and in bounded memory.
 
     Parameters
     ----------
     source
         A TIFF or OME-TIFF (any series, read tile by tile), PNG, JPEG or BMP, .npy (mapped) or .npz, a Zarr array, an OME-Zarr image of
-        any version that omexp reads (path, URL, zip file, store; labels and tables come along), a bioformats2raw collection, or an array
-        in memory (NumPy, CuPy, dask, zarr). A file is known by its first bytes, not by its name.
+        any version that omexp reads (path, URL, zip file, store; labels and tables come along), a plate with all its fields, a
+        bioformats2raw collection, or an array in memory (NumPy, CuPy, dask, zarr). A file is known by its first bytes, not by its name.
     target
-        The new image. Several images become a bioformats2raw collection: ``target/0``, ``target/1``, ... in the order of the source.
+        The new image (a name that ends in .ozx: one zip file). Several images become a bioformats2raw collection: ``target/0``,
+        ``target/1``, ... in the order of the source.
     series
         One of several images, by number (from 0) or name; None: all.
     axes_names
@@ -118,17 +122,18 @@ def convert(
     pixel_size
         In place of the source's: a number for y and x, axis -> size, in micrometers (t: seconds), or a `PixelSize` in its own units.
     factors
-        Per level: one int for y and x, one per axis, or axis -> int. None: 2 along y and x; those of an OME-Zarr source.
+        Per level: one int for y and x, one per axis, or axis -> int. None: 2 along y and x.
     method
-        How levels are made. None: mean; what an OME-Zarr source says (labels: theirs, else nearest).
+        How levels are made. None: mean. The levels of an OME-Zarr source are copied as they are; with `factors`, `method` or `levels` they
+        are made anew from the finest, by what is not told as the source says (labels: by their method, else nearest).
     version
-        "0.4" or "0.5".
+        "0.4", "0.5" or "0.6".
     device
         Where levels are reduced: "auto" takes a GPU only where that is faster. The pixels are the same.
     workers, max_memory, use_tensorstore
         As in `create_ome_zarr_from_array`.
     resume
-        Go on with what an earlier call that was killed left (local disks). For one image that is no OME-Zarr.
+        Go on with what an earlier call that was killed left (local disks). For a plate, or one image that is no OME-Zarr.
     progress
         Called as ``progress(done_bytes, total_bytes)``; True: a bar, that of `omexp.progress_bar`.
     overwrite
@@ -140,14 +145,14 @@ def convert(
     Returns
     -------
     OmeZarrContainer
-        Or a list of them where the source has several images and none is picked.
+        Or a list of them where the source has several images and none is picked; an `OmeZarrPlate` for a plate.
 
     Raises
     ------
     StoreNotFoundError, StoredDataError
         There is no such source, or it cannot be read.
     ArgumentError
-        It is nothing that can be converted, a plate, or an option that cannot be written; nothing is on disk.
+        It is nothing that can be converted, or an option that cannot be written; nothing is on disk.
     DeviceUnavailableError
         A TIFF compression needs a package that is not installed; the message names it.
     AlreadyExistsError
@@ -167,8 +172,6 @@ def convert(
     Dimensions(c: 3, y: 64, x: 64)
     """
     zarr_format = writable_version(version).zarr_format
-    if str(target).endswith(ZIPPED):
-        raise ArgumentError("zip files cannot be written", where="target", got=str(target), hint="Write a folder, then zip it.")
     if device != "auto":
         resolve_backend(device)
     how = _How(
@@ -191,7 +194,8 @@ def convert(
         if len(images) == 1:
             _warn_left_out(found, images)
             images[0].write(target, overwrite, progress)
-            return open_ome_zarr_container(target, device=None if device == "auto" else device)
+            opened = open_ome_zarr_plate if found.is_plate else open_ome_zarr_container
+            return opened(target, device=None if device == "auto" else device)
         if not images:
             raise StoredDataError("the source holds no image", where=found.where)
         if resume:
@@ -284,7 +288,7 @@ def _opened(source: Any, target: StoreLike, how: _How) -> Iterator[_Source]:
         with opened_tiff(path, how.axes) as found:
             yield _imported(found.images, str(path), how, found.ome_xml)
     elif kind == "store" or (kind == "zip" and path is not None and path.suffix != ".npz"):
-        yield _stored(as_store(source), target, how)
+        yield _stored(source, target, how)
     elif kind == "array":
         stored = find_array(source) if type(source).__module__.startswith("zarr.") else None
         yield _imported(from_memory(source, how.axes) if stored is None else from_zarr_array(stored, how.axes, ""), "array", how)
@@ -334,18 +338,29 @@ def _stored(store: Any, target: StoreLike, how: _How) -> _Source:
         return _imported(from_zarr_array(array, how.axes, place_name(array.zarr.store_path)), array.where, how)
     if how.axes is not None:
         raise ArgumentError("an OME-Zarr image names its axes itself", where="axes_names", got=how.axes, hint="Leave axes_names out.")
-    group = open_group(store, "r")
+    group = open_group(store, "r", cache=True)  # each document is read once
     require_apart(target, group)
+    if kind_of(group.attributes) == "plate":
+        plate = open_plate(group)
+        return _Source(group.where, [_Image(group.name, plate.nbytes, partial(_copy_whole_plate, plate, how))], is_plate=True)
     about = group.find("OME")
-    images = [_Image(name, image_bytes(member), partial(_copy, member, how)) for name, member in image_groups(group)]
+    opened = {name: open_image(member) for name, member in image_groups(group)}
+    images = [_Image(name, image.nbytes, partial(_copy, image, how)) for name, image in opened.items()]
     return _Source(group.where, images, None if about is None else read_blob(about, _OME_XML))
 
 
-def _copy(source: Group, how: _How, place: StoreLike, overwrite: bool, progress: Progress | None) -> None:
+def _copy(source: SourceImage, how: _How, place: StoreLike, overwrite: bool, progress: Progress | None) -> None:
     if how.resume:
         raise ArgumentError("copies of OME-Zarr images cannot be gone on with", where="resume", got="True", hint="Leave resume out.")
     with new_group(place, zarr_format=writable_version(how.copy.version).zarr_format, overwrite=overwrite) as group:
         copy_image(source, group, how.copy, progress)
+
+
+def _copy_whole_plate(source: SourcePlate, how: _How, place: StoreLike, overwrite: bool, progress: Progress | None) -> None:
+    work = {"plate": source.group.where, "how": repr(replace(how.copy, workers=None, max_memory=None))}
+    zarr_format = writable_version(how.copy.version).zarr_format
+    with long_work(place, zarr_format=zarr_format, overwrite=overwrite, work=work, resume=how.resume) as (group, journal):
+        copy_plate(source, group, how.copy, progress, journal)
 
 
 def _imported(images: Sequence[Imported], where: str, how: _How, ome_xml: bytes | None = None) -> _Source:

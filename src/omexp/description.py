@@ -7,10 +7,14 @@ from typing import Any
 
 from omexp.backend import Backend, DeviceLike, resolve_backend
 from omexp.containers.container import OmeZarrContainer
-from omexp.containers.plate import OmeZarrPlate, OmeZarrWell
+from omexp.containers.image import Image
+from omexp.containers.multiscale import read_meta
+from omexp.containers.plates.plate import OmeZarrPlate, OmeZarrWell
 from omexp.errors import MissingArrayError, OmexpWarning, StoreNotFoundError
+from omexp.metadata.image import ImageMeta
 from omexp.metadata.versions import decode_names, kind_of, version_of
-from omexp.storage.groups import Group, StoreLike, open_group
+from omexp.storage.groups import Group, open_group
+from omexp.storage.locating import StoreLike
 
 __all__ = ["describe"]
 
@@ -51,7 +55,7 @@ def describe(store: StoreLike, device: DeviceLike = "cpu") -> dict[str, Any]:
     ('image', '0.5', [2, 32, 32])
     """
     group, backend = open_group(store, "r"), resolve_backend(device)
-    attributes = group.attributes
+    attributes = group.attributes_at_opening
     kind = kind_of(attributes)
     if kind is None:
         raise StoreNotFoundError(
@@ -73,68 +77,69 @@ def describe(store: StoreLike, device: DeviceLike = "cpu") -> dict[str, Any]:
 def _plate(group: Group, backend: Backend) -> dict[str, Any]:
     plate = OmeZarrPlate(group, backend)
     meta = plate.meta
-    images = plate.images_paths()
-    wells = {well: [path.removeprefix(f"{well}/") for path in images if path.startswith(f"{well}/")] for well in meta.wells}
-    layout = group.attributes.get("ome", group.attributes).get(_BF2RAW)
+    found = {path: well.meta_at_opening.paths() for path, well in plate.get_wells().items()}
+    attributes = group.attributes_at_opening
     return {
         "name": meta.name,
-        "bioformats2raw": layout,
+        "bioformats2raw": attributes.get("ome", attributes).get(_BF2RAW),
         "rows": list(meta.rows),
         "columns": list(meta.columns),
-        "wells": wells,
+        "wells": {well: found.get(well, []) for well in meta.wells},
         "acquisitions": [a.to_json() for a in meta.acquisitions],
-        "first_image": _first(group, images, backend),
+        "first_image": _first(group, [f"{well}/{field}" for well, fields in found.items() for field in fields], backend),
     }
 
 
 def _well(group: Group, backend: Backend) -> dict[str, Any]:
-    well = OmeZarrWell(group, backend)
-    return {"images": well.paths(), "acquisitions": well.acquisition_ids, "first_image": _first(group, well.paths(), backend)}
+    meta = OmeZarrWell(group, backend).meta_at_opening
+    acquisitions = sorted({i.acquisition for i in meta.images if i.acquisition is not None})
+    return {"images": meta.paths(), "acquisitions": acquisitions, "first_image": _first(group, meta.paths(), backend)}
 
 
 def _collection(group: Group, backend: Backend) -> dict[str, Any]:
-    images = [name for name in group.members() if (found := group.find(name)) is not None and kind_of(found.attributes) == "image"]
+    found = group.find_many(group.members())[0]
+    images = [name for name, one in found.items() if kind_of(one.attributes_at_opening) == "image"]
     return {"images": images, "first_image": _first(group, images, backend)}
 
 
 def _first(group: Group, paths: list[str], backend: Backend) -> dict[str, Any] | None:
     """The first image that is on disk."""
-    found = next((group.group(path) for path in paths if group.find(path) is not None), None)
+    found = next((one for path in paths if (one := group.find(path)) is not None), None)
     return None if found is None else {"store": found.where, "kind": "image", "zarr_format": found.zarr_format} | _image(found, backend)
 
 
 def _labels_group(group: Group, backend: Backend) -> dict[str, Any]:
-    names = decode_names(group.attributes, "labels")
+    names = decode_names(group.attributes_at_opening, "labels")
     return {"labels": [_label(group, name, backend) for name in names]}
 
 
-def _label(group: Group, name: str, backend: Backend) -> dict[str, Any]:
-    found = group.find(name)
+def _label(group: Group, name: str, backend: Backend, folder: str = "") -> dict[str, Any]:
+    found = group.find(f"{folder}{name}")
     return {"name": name, "problem": "listed but not on disk"} if found is None else _image(found, backend) | {"name": name}
 
 
 def _image(group: Group, backend: Backend) -> dict[str, Any]:
-    container = OmeZarrContainer(group, backend)
-    meta = container.meta
+    container = OmeZarrContainer(group, backend, arrays=False)
+    meta, problems = read_meta(group, attributes=group.attributes_at_opening)
+    container.tell(problems)
     described: dict[str, Any] = {
         "name": meta.name,
         "version": meta.version,
         "axes": [{"name": a.name, "type": a.type, "unit": a.unit} for a in meta.multiscale.axes],
-        "levels": [_level(container, path) for path in meta.paths],
+        "levels": [_level(group, meta, path, backend) for path in meta.paths],
     }
     if meta.image_label is not None:
         return described | {"source_image": meta.image_label.source_image}
-    labels = group.find("labels")
     return described | {
         "channels": [c.to_json() for c in meta.channels_meta.channels] if meta.channels_meta else [],
-        "labels": [] if labels is None else [_label(labels, name, backend) for name in container.list_labels()],
+        "labels": [_label(group, name, backend, "labels/") for name in container.list_labels()],
         "tables": [_table(group, name) for name in container.list_tables()],
     }
 
 
-def _level(container: OmeZarrContainer, path: str) -> dict[str, Any]:
+def _level(group: Group, meta: ImageMeta, path: str, backend: Backend) -> dict[str, Any]:
     try:
-        image = container.get_image(path)
+        image = Image(group, meta, path, backend)
     except MissingArrayError:
         return {"path": path, "problem": "the array is missing"}
     stored, size = image.stored, image.pixel_size
@@ -154,6 +159,6 @@ def _level(container: OmeZarrContainer, path: str) -> dict[str, Any]:
 
 def _table(group: Group, name: str) -> dict[str, Any]:
     found = group.find(f"tables/{name}")
-    attributes = {} if found is None else found.attributes
+    attributes = {} if found is None else found.attributes_at_opening
     described = {"name": name, "type": attributes.get("type"), "backend": attributes.get("backend")}
     return described if found is not None else described | {"problem": "listed but not on disk"}

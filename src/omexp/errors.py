@@ -11,10 +11,15 @@
     |- AlreadyExistsError       (FileExistsError)    something is there and overwrite is not set
     |- ReadOnlyError            (PermissionError)    a write to a store opened or kept read-only
     |- StorageFullError         (OSError)            no space, or no quota, is left where something is written
+    |- RemoteError              (OSError)            a remote store cannot be reached, or fails
+    |  |- RemoteAccessError     (PermissionError)    it refuses: no login, a wrong one, no permission
+    |  `- RemoteTimeoutError    (TimeoutError)       it does not answer in time
     |- StoredDataError          (ValueError)         what is on disk is wrong
     |  |- InvalidMetadataError                       an OME-Zarr document breaks the specification
     |  |- UnsupportedVersionError                    an OME-Zarr version this package does not know
     |  `- MissingArrayError     (FileNotFoundError)  metadata names an array that is not there
+    |- FunctionError            (RuntimeError)       a function that the caller gave has failed
+    |  `- FailuresError                              it has failed for some of many things; the others are done
     `- DeviceUnavailableError   (RuntimeError)       a device was asked for that cannot be used here
 
 Every error is also the built-in in brackets, so ``except ValueError`` keeps working. Every message says what is wrong,
@@ -26,6 +31,9 @@ from __future__ import annotations
 import errno
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 __all__ = [
@@ -34,6 +42,8 @@ __all__ = [
     "BackendMismatchError",
     "DTypeError",
     "DeviceUnavailableError",
+    "FailuresError",
+    "FunctionError",
     "InvalidMetadataError",
     "MissingArrayError",
     "NameNotFoundError",
@@ -41,6 +51,9 @@ __all__ = [
     "OmexpError",
     "OmexpWarning",
     "ReadOnlyError",
+    "RemoteAccessError",
+    "RemoteError",
+    "RemoteTimeoutError",
     "SelectionError",
     "StorageFullError",
     "StoreNotFoundError",
@@ -53,10 +66,25 @@ class OmexpWarning(UserWarning):
     """Something in a store was tolerated; the message names the place."""
 
 
+_strict: ContextVar[bool] = ContextVar("omexp_strict", default=False)
+
+
+@contextmanager
+def nothing_tolerated() -> Iterator[None]:
+    """Inside the block, what would be tolerated with an `OmexpWarning` is an `InvalidMetadataError`."""
+    token = _strict.set(True)
+    try:
+        yield
+    finally:
+        _strict.reset(token)
+
+
 def warn_caller(message: str) -> None:
     """Issue an `OmexpWarning` that points at the line outside this package that led to it."""
+    if _strict.get():
+        raise InvalidMetadataError(message, hint="It is tolerated without strict=True; omexp.repair mends what has one meaning only.")
     level, frame = 2, sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "omexp":
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in ("omexp", "contextlib"):
         level, frame = level + 1, frame.f_back
     warnings.warn(message, OmexpWarning, stacklevel=level)
 
@@ -145,6 +173,20 @@ class StorageFullError(OmexpError, OSError):
     errno = errno.ENOSPC
 
 
+class RemoteError(OmexpError, OSError):
+    """A remote store cannot be reached, or fails; ``status`` is its HTTP status, where it gave one."""
+
+    status: int | None = None
+
+
+class RemoteAccessError(RemoteError, PermissionError):
+    """A remote store refuses: no login, a wrong one, or no permission."""
+
+
+class RemoteTimeoutError(RemoteError, TimeoutError):
+    """A remote store does not answer in time."""
+
+
 class StoredDataError(OmexpError, ValueError):
     """What is on disk is wrong."""
 
@@ -164,6 +206,22 @@ class UnsupportedVersionError(StoredDataError):
 
 class MissingArrayError(StoredDataError, FileNotFoundError):
     """The metadata names an array that is not there."""
+
+
+class FunctionError(OmexpError, RuntimeError):
+    """A function that the caller gave has failed; its own error is the cause."""
+
+
+class FailuresError(FunctionError):
+    """A function that the caller gave has failed for some of many things, and was called for all of them.
+
+    ``failures`` holds the exceptions by name, ``results`` what the function returned for the others. The first failure is the cause.
+    """
+
+    def __init__(self, *parts: Any, failures: Any = None, results: Any = None, **more: Any) -> None:
+        super().__init__(*parts, **more)
+        self.failures: dict[str, BaseException] = dict(failures or {})
+        self.results: dict[str, Any] = dict(results or {})
 
 
 class DeviceUnavailableError(OmexpError, RuntimeError):

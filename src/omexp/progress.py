@@ -21,7 +21,7 @@ REDRAW_S = 0.1
 
 
 @contextmanager
-def progress_bar(description: str = "", *, console: Console | None = None) -> Iterator[Callable[[int, int], None]]:
+def progress_bar(description: str = "", *, console: Console | None = None, unit: str = "bytes") -> Iterator[Callable[[int, int], None]]:
     """A bar with bytes, GB/s and the time left, as a callback for every ``progress=`` of this package.
 
     It is drawn once the block has taken a second, on a terminal only, and wiped at the end. It starts no thread and handles no signal:
@@ -33,10 +33,12 @@ def progress_bar(description: str = "", *, console: Console | None = None) -> It
         What stands before the bar.
     console
         A rich console; None: standard error.
+    unit
+        What is counted: "bytes", or the name of things such as "images".
 
     Yields
     ------
-    ``callback(done_bytes, total_bytes)``
+    ``callback(done_bytes, total_bytes)``; with another unit the numbers of things.
 
     Examples
     --------
@@ -52,7 +54,7 @@ def progress_bar(description: str = "", *, console: Console | None = None) -> It
     if not console.is_terminal:
         yield _ignore
         return
-    bar = _bar(console)
+    bar = _bar(console, unit)
     task = bar.add_task(description, total=None)
     begun = drawn = time.monotonic()
 
@@ -73,7 +75,7 @@ def progress_bar(description: str = "", *, console: Console | None = None) -> It
 
 
 @contextmanager
-def shown(progress: Any, description: str) -> Iterator[Callable[[int, int], None] | None]:
+def shown(progress: Any, description: str, unit: str = "bytes") -> Iterator[Callable[[int, int], None] | None]:
     """The callback that a ``progress=`` means: the function itself, a bar for True, None for None and False.
 
     Raises
@@ -82,7 +84,7 @@ def shown(progress: Any, description: str) -> Iterator[Callable[[int, int], None
         It cannot be called.
     """
     if progress is True:
-        with progress_bar(description) as show:
+        with progress_bar(description, unit=unit) as show:
             yield show
     elif progress is None or progress is False:
         yield None
@@ -93,7 +95,7 @@ def shown(progress: Any, description: str) -> Iterator[Callable[[int, int], None
             "progress cannot be called",
             where="progress",
             got=type(progress).__name__,
-            allowed="a function of (done_bytes, total_bytes), True, None",
+            allowed=f"a function of (done_{unit}, total_{unit}), True, None",
             hint="Pass True for a bar.",
         )
 
@@ -102,8 +104,8 @@ def _ignore(done: int, total: int) -> None:
     pass
 
 
-def _bar(console: Console) -> Progress:
-    from rich.progress import BarColumn, DownloadColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+def _bar(console: Console, unit: str) -> Progress:
+    from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
     from rich.text import Text
 
     class Rate(ProgressColumn):
@@ -113,5 +115,6 @@ def _bar(console: Console) -> Progress:
             speed = task.finished_speed or task.speed
             return Text("" if speed is None else f"{speed / 1e9:.3f} GB/s", style="progress.data.speed")
 
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), Rate(), TimeRemainingColumn())
+    amount = (DownloadColumn(), Rate()) if unit == "bytes" else (MofNCompleteColumn(), TextColumn(unit, markup=False))
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), *amount, TimeRemainingColumn())
     return Progress(*columns, console=console, transient=True, auto_refresh=False)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from omexp.backend import Array, Backend, backend_of, dtype_of, to_host
 from omexp.errors import ArgumentError, DTypeError
+from omexp.kernels.label_maps import map_ids
+from omexp.kernels.labels import label_boxes
 
 __all__ = ["otsu_threshold", "segment_nuclei"]
 
@@ -160,8 +162,6 @@ def _split(footprint: Array, backend: Backend, radius_px: float, min_area_px: in
 
 def _renumbered(labels: Array, backend: Backend, min_area_px: int) -> Array:
     """Ids 1 ... n for the objects that are large enough, in the order of the old ids."""
-    xp = backend.xp
-    areas = xp.bincount(xp.reshape(labels, (-1,)), minlength=1)
-    kept = (areas >= min_area_px) & (areas > 0) & (backend.arange(areas.shape[0]) > 0)
-    ids = xp.where(kept, xp.cumulative_sum(xp.astype(kept, backend.dtype("int64"))), backend.full((), 0, "int64"))
-    return xp.take(xp.astype(ids, backend.dtype("uint32")), xp.astype(labels, backend.dtype("int64")), axis=0)
+    found = label_boxes(labels)
+    kept = found.ids[found.area >= min_area_px]
+    return map_ids(labels, kept, backend.xp.astype(backend.arange(1, kept.shape[0] + 1), backend.dtype("uint32")))

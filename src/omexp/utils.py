@@ -1,34 +1,6 @@
-"""Stores that users open by other libraries' helpers. Knows: HTTP mappers with a token. Does not know: OME-Zarr."""
+"""Names that users of ngio look for in `utils`. Knows: where they are. Does not know: what they do."""
 
-from __future__ import annotations
+from omexp.datasets import download_ome_zarr_dataset, list_ome_zarr_datasets, print_datasets_infos
+from omexp.storage.remote import fractal_fsspec_store
 
-from typing import Any
-
-import fsspec
-
-__all__ = ["fractal_fsspec_store"]
-
-
-def fractal_fsspec_store(url: str, fractal_token: str | None = None, client_kwargs: dict[str, Any] | None = None) -> Any:
-    """An fsspec mapper for an OME-Zarr behind HTTP, for `open_ome_zarr_container`.
-
-    Parameters
-    ----------
-    url
-        The group's URL; Zarr format 2 and 3.
-    fractal_token
-        Sent as a bearer token.
-    client_kwargs
-        Passed on to the HTTP client, such as ``{"headers": {...}}``.
-
-    Examples
-    --------
-    >>> store = fractal_fsspec_store("https://example.org/image.zarr", fractal_token="secret")
-    >>> store.root
-    'https://example.org/image.zarr'
-    """
-    client = dict(client_kwargs or {})
-    if fractal_token is not None:
-        client["headers"] = dict(client.get("headers", {})) | {"Authorization": f"Bearer {fractal_token}"}
-    protocol = url.split("://", 1)[0]
-    return fsspec.get_mapper(url.rstrip("/"), **({"client_kwargs": client} if protocol in ("http", "https") else {}))
+__all__ = ["download_ome_zarr_dataset", "fractal_fsspec_store", "list_ome_zarr_datasets", "print_datasets_infos"]

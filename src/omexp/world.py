@@ -7,18 +7,38 @@ translation does not shift them.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from numbers import Real
 from typing import Any
 
+import numpy as np
+
 from omexp.errors import ArgumentError
 
-__all__ = ["SNAP_PX", "PixelSize", "is_positive", "pixel_span"]
+__all__ = ["SNAP_PX", "PixelSize", "convert", "is_positive", "pixel_span", "pixel_spans"]
 
 SNAP_PX = 0.01  # a bound this close to a pixel border is that border: 0.325 * 40 is not 13.0 in binary
 
-_METRES = {"angstrom": 1e-10, "nanometer": 1e-9, "micrometer": 1e-6, "millimeter": 1e-3, "centimeter": 1e-2, "meter": 1.0}
+_POWERS = {
+    "yotta": 24, "zetta": 21, "exa": 18, "peta": 15, "tera": 12, "giga": 9, "mega": 6, "kilo": 3, "hecto": 2, "deca": 1, "": 0,
+    "deci": -1, "centi": -2, "milli": -3, "micro": -6, "nano": -9, "pico": -12, "femto": -15, "atto": -18, "zepto": -21, "yocto": -24,
+}  # fmt: skip
+_TEN = Fraction(10)
+_METRES = {f"{prefix}meter": _TEN**power for prefix, power in _POWERS.items()} | {
+    "angstrom": _TEN**-10,
+    "inch": Fraction(254, 10**4),
+    "foot": Fraction(3048, 10**4),
+    "yard": Fraction(9144, 10**4),
+    "mile": Fraction(1609344, 1000),
+    "parsec": Fraction(30856775814913673),
+}
+_SECONDS = {f"{prefix}second": _TEN**power for prefix, power in _POWERS.items()} | {
+    "minute": Fraction(60),
+    "hour": Fraction(3600),
+    "day": Fraction(86400),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +115,17 @@ class PixelSize:
 
     def distance(self, other: PixelSize) -> float:
         """Euclidean distance over z, y, x in this one's unit (the other is converted where both units are lengths)."""
-        ratio = _unit_ratio(other.space_unit, self.space_unit)
+        ratio = convert(1.0, other.space_unit, self.space_unit)
         return math.dist(self.zyx, [ratio * v for v in other.zyx])
 
     def is_close(self, other: PixelSize, rel_tol: float = 1e-4) -> bool:
         """Equal along x, y and z up to `rel_tol`, in one unit; t and its unit do not count."""
-        ratio = _unit_ratio(other.space_unit, self.space_unit)
+        ratio = convert(1.0, other.space_unit, self.space_unit)
         return all(math.isclose(a, ratio * b, rel_tol=rel_tol) for a, b in zip(self.zyx, other.zyx, strict=True))
+
+    def __lt__(self, other: PixelSize) -> bool:
+        """Finer, by the norm over z, y, x in one unit: lists of pixel sizes can be sorted."""
+        return math.hypot(*self.zyx) < convert(math.hypot(*other.zyx), other.space_unit, self.space_unit)
 
     def __iter__(self) -> Iterator[tuple[str, float]]:
         return iter(self.as_dict().items())
@@ -119,10 +143,21 @@ def is_positive(value: Any) -> bool:
         return False
 
 
-def _unit_ratio(source: str | None, target: str | None) -> float:
-    if source == target or source not in _METRES or target not in _METRES:
-        return 1.0
-    return _METRES[source] / _METRES[target]
+def convert(value: Any, source: str | None, target: str | None) -> Any:
+    """A length or a time, or an array of them, in another unit; as it is where one of the two is no unit of the other's kind.
+
+    Examples
+    --------
+    >>> convert(325.0, "nanometer", "micrometer")
+    0.325
+    >>> convert(2.0, "minute", "second"), convert(2.0, "pixel", "micrometer")
+    (120.0, 2.0)
+    """
+    known = next((units for units in (_METRES, _SECONDS) if source in units and target in units), None)
+    if known is None or source == target:
+        return value
+    ratio = known[str(source)] / known[str(target)]
+    return value * float(ratio.numerator) / float(ratio.denominator)  # 0.325, where a factor of 0.001 may give 0.32500000000000001
 
 
 def pixel_span(start: float, length: float, pixel_size: float) -> tuple[int, int]:
@@ -147,6 +182,30 @@ def pixel_span(start: float, length: float, pixel_size: float) -> tuple[int, int
     if not (math.isfinite(low) and math.isfinite(high)):
         raise ArgumentError("an interval must have finite bounds", got=f"start {start}, length {length}, pixel size {pixel_size}")
     return _snapped(low, math.floor), _snapped(high, math.ceil)
+
+
+def pixel_spans(
+    starts: Sequence[float], lengths: Sequence[float], pixel_size: float, *, size: int, margin: int = 0
+) -> tuple[list[int], list[int]]:
+    """`pixel_span` of many intervals, as starts and stops, wider by a margin on either side and clipped to the `size` of an axis.
+
+    Examples
+    --------
+    >>> pixel_spans([3.25, 3.2], [3.25, 3.25], 0.325, size=15, margin=1)
+    ([9, 8], [15, 15])
+    """
+    begin = np.array(starts, "float64")
+    low, high = begin / pixel_size, (begin + np.array(lengths, "float64")) / pixel_size
+    if not (np.isfinite(low).all() and np.isfinite(high).all()):
+        raise ArgumentError("an interval must have finite bounds", got=f"starts {starts}, lengths {lengths}, pixel size {pixel_size}")
+    start = np.clip(_all_snapped(low, np.floor) - margin, 0, size)
+    stop = np.clip(_all_snapped(high, np.ceil) + margin, start, size)
+    return start.astype("int64").tolist(), stop.astype("int64").tolist()
+
+
+def _all_snapped(values: np.ndarray, otherwise: np.ufunc) -> np.ndarray:
+    nearest = np.rint(values)
+    return np.where(np.abs(values - nearest) <= SNAP_PX, nearest, otherwise(values))
 
 
 def _snapped(value: float, otherwise: Callable[[float], int]) -> int:

@@ -13,6 +13,7 @@ from hypothesis.extra import numpy as hnp
 
 import omexp
 from omexp.errors import AlreadyExistsError, ArgumentError, DTypeError, NameNotFoundError, NotFoundError
+from omexp.storage.arrays import StoredArray
 from tests import reference_labels
 from tests.conftest import Case
 from tests.stores import arrays, documents, files, sample_ids
@@ -198,3 +199,44 @@ def test_a_label_written_as_floats_is_refused(one_store: Path, backend: Case) ->
     label = omexp.open_ome_zarr_container(one_store, device=backend.backend).get_label("nuclei")
     with pytest.raises(DTypeError, match="got float32; allowed: uint32"):
         label.set_array(backend.array(np.zeros((3, 20, 30), "float32")))
+
+
+# ---------------------------------------------------------------------------------------------------------- colours
+def test_a_rebuilt_region_gives_new_objects_colours_and_reads_no_other_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
+    container = omexp.create_empty_ome_zarr({}, (64, 64), xy_pixelsize=1.0, chunks=(16, 16))
+    label = container.derive_label("cells", chunks=(16, 16))
+    label.set_array(np.ones((4, 4), "uint32"), y=slice(0, 4), x=slice(0, 4))
+    label.consolidate()
+    read: set[Any] = set()
+    before = StoredArray.read
+    monkeypatch.setattr(StoredArray, "read", lambda self, region, *a, **k: read.add((self.where, region)) or before(self, region, *a, **k))
+
+    def colored() -> list[int]:
+        block = container.get_label("cells").image_label
+        assert block is not None
+        return [entry["label-value"] for entry in block.colors]
+
+    with label.track_writes():
+        label.set_array(np.full((2, 2), 7, "uint32"), y=slice(40, 42), x=slice(40, 42))
+    assert colored() == [1, 7]
+    finest = {region for where, region in read if where == label.where}
+    assert {(r.start[0] // 16, r.start[1] // 16) for r in finest} == {(2, 2)}
+    label.set_array(np.zeros((4, 4), "uint32"), y=slice(0, 4), x=slice(0, 4))
+    label.consolidate(regions=iter([{"y": slice(0, 4), "x": slice(0, 4)}]))
+    assert colored() == [1, 7]  # nothing is dropped
+    label.consolidate()
+    assert colored() == [7]
+    label.set_array(np.arange(1, 1025, dtype="uint32").reshape(32, 32), y=slice(0, 32), x=slice(0, 32))
+    label.consolidate(regions=[{"y": slice(0, 32), "x": slice(0, 32)}])
+    assert colored() == []  # too many: viewers choose, for all of them
+
+
+@pytest.mark.parametrize("colors", [{}, {1: (1, 2, 3)}])
+def test_a_rebuilt_region_leaves_no_colours_and_those_of_somebody_else_alone(colors: dict[int, tuple[int, int, int]]) -> None:
+    container = omexp.create_empty_ome_zarr({}, (64, 64), xy_pixelsize=1.0, chunks=(16, 16))
+    label = container.derive_label("cells", chunks=(16, 16))
+    label.set_colors(colors)
+    before = container.get_label("cells").image_label
+    with label.track_writes():
+        label.set_array(np.full((2, 2), 7, "uint32"), y=slice(40, 42), x=slice(40, 42))
+    assert container.get_label("cells").image_label == before

@@ -221,7 +221,7 @@ def test_what_is_no_id_or_does_not_fit_is_refused(one_store: Path, backend: Case
 
 
 # ---------------------------------------------------------------------------------------------------------- zoom
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(zoom=st.floats(0.1, 6.0), label=st.sampled_from([1, 7, 300]))
 def test_zoom_scales_x_and_y_about_the_centre_then_clips(samples: dict[str, Path], backend: Case, zoom: float, label: int) -> None:
     image = masked_sample(samples["0.4"], backend)
@@ -311,7 +311,7 @@ def box_on_image(grid: dict[str, Any], label: int) -> tuple[slice, ...]:
     return tuple(spans)
 
 
-@settings(max_examples=12)
+@settings(max_examples=6)
 @given(grid=grids())
 def test_a_label_on_another_grid_masks_by_nearest_index(backend: Case, grid: dict[str, Any]) -> None:
     image = make_grid(grid, backend).get_masked_image("cells")
@@ -323,7 +323,7 @@ def test_a_label_on_another_grid_masks_by_nearest_index(backend: Case, grid: dic
         np.testing.assert_array_equal(backend.host(got), np.where(ids == label, grid["pixels"], 0).astype("uint8")[box], strict=True)
 
 
-@settings(max_examples=12)
+@settings(max_examples=6)
 @given(grid=grids(), zoom=st.sampled_from([1, 2]))
 def test_writing_through_a_label_on_another_grid_changes_the_object_only(backend: Case, grid: dict[str, Any], zoom: int) -> None:
     container = make_grid(grid, backend)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 from pathlib import Path
@@ -145,7 +146,6 @@ def test_an_empty_plate_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     with pytest.raises(AlreadyExistsError, match="something is there already"):
         omexp.create_empty_plate(tmp_path / "plate.zarr", "p", images)
     for wrong, message in [
-        (lambda: omexp.create_empty_plate(tmp_path / "new.zarr", "p", []), "a plate needs at least one image"),
         (lambda: omexp.create_empty_plate(tmp_path / "new.zarr", "p", [*images, *images]), "the same image is named twice"),
         (lambda: omexp.create_empty_plate(tmp_path / "new.zarr", "p", images, ngff_version="0.1"), "cannot be written"),
         (lambda: omexp.create_empty_plate(tmp_path / "new.zarr", "p", images, device="gpu"), "device is not understood"),
@@ -182,3 +182,77 @@ def test_the_default_device_reaches_plates(plate_store: Path, backend: Case) -> 
         well = omexp.open_ome_zarr_well(plate_store / "A" / "01")
     assert plate.device == backend.backend.name
     assert backend.holds(well.get_image("0").get_image().get_array())
+
+
+# ------------------------------------------------------------------------------------------- what foreign plates have
+def test_what_cannot_be_used_is_left_out_and_named_with_all_that_is_missing(plate_store: Path) -> None:
+    name = "zarr.json" if (plate_store / "zarr.json").exists() else ".zattrs"
+    shutil.rmtree(plate_store / "B" / "02" / "0")
+    (plate_store / "B" / "10" / name).write_text("{ damaged")
+    document = json.loads((plate_store / "A" / "01" / "0" / name).read_text())
+    (document["attributes"]["ome"] if "attributes" in document else document)["multiscales"] = []
+    (plate_store / "A" / "01" / "0" / name).write_text(json.dumps(document))
+    plate = omexp.open_ome_zarr_plate(plate_store)
+    with pytest.warns(omexp.OmexpWarning) as caught:
+        assert list(plate.get_images()) == ["A/01/1"]
+    (message,) = {str(w.message) for w in caught}
+    assert "fields that are listed but not on disk: B/02/0;" in message
+    assert "left out, for they cannot be used: B/10 (" in message and "A/01/0 (" in message
+
+
+def test_an_acquisition_that_the_plate_does_not_list_is_named(plate_store: Path) -> None:
+    name = "zarr.json" if (plate_store / "zarr.json").exists() else ".zattrs"
+    place = plate_store / "A" / "01" / name
+    place.write_text(place.read_text().replace('"acquisition": 1', '"acquisition": 8'))
+    plate = omexp.open_ome_zarr_plate(plate_store)
+    with pytest.warns(omexp.OmexpWarning, match="acquisition 8 is not among the plate's, but fields have it: A/01/1$"):
+        assert plate.images_paths(acquisition=8) == ["A/01/1"]
+
+
+def test_a_field_whose_group_is_there_and_empty_is_one_that_is_missing(plate_store: Path) -> None:
+    plate = omexp.open_ome_zarr_plate(plate_store)
+    shutil.rmtree(plate_store / "B" / "02" / "0")
+    plate.group.group("B/02").require_group("0")  # as ngio's get_image_store leaves it
+    with pytest.warns(omexp.OmexpWarning, match="fields that are listed but not on disk: B/02/0$"):
+        assert "B/02/0" not in plate.get_images()
+
+
+def test_a_plate_of_0_6_is_made_filled_and_read(tmp_path: Path) -> None:
+    folder = tmp_path / "plate.zarr"
+    make_plate(folder, "0.6")
+    plate = omexp.open_ome_zarr_plate(folder)
+    assert (plate.version, plate.images_paths(), list(plate.get_images())) == ("0.6", PATHS, PATHS)
+    assert "version" not in documents(folder)["zarr.json"]["attributes"]["ome"]["plate"]
+
+
+def test_only_rows_that_have_wells_become_groups(tmp_path: Path) -> None:
+    plate = omexp.create_empty_plate(tmp_path / "p.zarr", "p", [omexp.ImageInWellPath("B", 1)], rows=list("ABC"), columns=[1, 2])
+    assert (plate.rows, plate.group.members()) == (["A", "B", "C"], ["B"])
+
+
+def test_a_plate_has_tables_and_so_have_its_images(plate_store: Path) -> None:
+    plate = omexp.open_ome_zarr_plate(plate_store)
+    plate.add_table("layout", {"well": ["A/01", "B/02"], "dose": [0.5, 1.0]}, backend="csv")
+    assert (plate.list_tables(), plate.get_table("layout").dataframe["dose"].tolist()) == (["layout"], [0.5, 1.0])
+    for path, image in plate.get_images().items():
+        image.add_table("cells", omexp.FeatureTable({"label": [1, 2], "area": [1.0, 2.0]}), backend="json")
+        if path != "A/01/0":
+            image.add_table("more", {"a": [1]}, backend="csv")
+    assert (plate.list_image_tables(), plate.list_image_tables(mode="all")) == (["cells"], ["cells", "more"])
+    assert plate.list_image_tables(filter_types="generic_table", mode="all") == ["more"]
+    frame = plate.concatenate_image_tables("cells").dataframe.reset_index()
+    assert frame["path_in_well"].tolist() == [p.split("/")[2] for p in PATHS for _ in range(2)]
+    as_generic = plate.concatenate_image_tables_as("cells", omexp.GenericTable)
+    assert type(as_generic) is omexp.GenericTable and len(as_generic.dataframe) == 8
+    with pytest.warns(omexp.OmexpWarning, match="1 of 4 images have no table 'more': A/01/0"):
+        assert len(asyncio.run(plate.concatenate_image_tables_async("more", strict=False)).dataframe) == 3
+    assert asyncio.run(plate.list_image_tables_async()) == ["cells"]
+    assert list(asyncio.run(plate.get_images_async())) == asyncio.run(plate.images_paths_async()) == PATHS
+    assert list(asyncio.run(plate.get_wells_async())) == plate.wells_paths()
+    same = asyncio.run(plate.concatenate_image_tables_as_async("cells", omexp.GenericTable))
+    assert same.dataframe.equals(as_generic.dataframe)
+    for wrong in (lambda: plate.list_image_tables(mode="some"), lambda: plate.concatenate_image_tables("cells", mode="slow")):
+        with pytest.raises(ArgumentError, match="mode is not understood"):
+            wrong()
+    plate.delete_table("layout")
+    assert plate.list_tables() == []

@@ -106,6 +106,17 @@ def test_the_origin_moves_starts_and_stops(backend):
     assert as_dict(backend, label_boxes(labels, origin=(10, -3))) == {2: ((10, -2), (12, -1))}
 
 
+def test_areas_and_centroids_are_exact_and_parts_add_up(backend):
+    labels = np.array([[0, 2, 2], [0, 2, 5]], "int16")
+    whole = label_boxes(backend.array(labels), origin=(10, -3))
+    parts = merge_boxes([label_boxes(backend.array(labels[i : i + 1]), origin=(10 + i, -3)) for i in (0, 1)])
+    for found in (whole, parts):
+        assert backend.host(found.area).tolist() == [3, 1]
+        assert backend.host(found.total).tolist() == [[31, -5], [11, -1]]
+        np.testing.assert_allclose(backend.host(found.centroid), [[31 / 3, -5 / 3], [11, -1]], rtol=1e-6)
+        assert backend.holds(found.centroid)
+
+
 def test_views_that_are_not_contiguous_have_the_boxes_of_their_copy(backend):
     labels = np.random.default_rng(3).integers(0, 5, (7, 9, 4)).astype("uint32")
     view = backend.array(labels)[::2, ::-1, 1:]

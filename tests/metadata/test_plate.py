@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from omexp.errors import ArgumentError
-from omexp.metadata.plate import Acquisition, ImageInWellPath, PlateMeta, WellImage, WellMeta, new_plate, parse_plate, parse_well
+from omexp.metadata.plate import Acquisition, ImageInWellPath, PlateMeta, WellImage, WellMeta, parse_plate, parse_well
+from omexp.metadata.plate_editing import new_plate
 from omexp.metadata.problems import Problems
 
 PLATE = {
@@ -189,7 +190,7 @@ def test_an_integer_column_has_two_digits_and_a_string_is_taken_as_it_is() -> No
         (("A", "1-2"), "column must be alphanumeric; got '1-2'"),
         (("A", -1), "column must be alphanumeric; got '-1'"),
         (("A", 1.5), "column must be alphanumeric; got '1.5'"),
-        (("A", 1, "../0"), "path must be alphanumeric; got '../0'"),
+        (("A", 1, "../0"), "this cannot name a field; got '../0'"),
     ],
 )
 def test_names_that_a_plate_cannot_hold_are_refused(given: Any, message: str) -> None:
@@ -198,8 +199,6 @@ def test_names_that_a_plate_cannot_hold_are_refused(given: Any, message: str) ->
 
 
 def test_images_that_make_no_plate_are_refused() -> None:
-    with pytest.raises(ArgumentError, match="a plate needs at least one image"):
-        new_plate("P1", [])
     with pytest.raises(ArgumentError, match="the same image is named twice; got .'A/01/0', 'A/01/0'."):
         new_plate("P1", [ImageInWellPath("A", 1), ImageInWellPath("A", "01")])
     with pytest.raises(ArgumentError, match="acquisition 0: one acquisition has two names; got .'a', 'b'."):

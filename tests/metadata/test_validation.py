@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from omexp.metadata.problems import Problems
-from omexp.metadata.rules import FAMILIES, RULES
+from omexp.metadata.rules import FAMILIES, RULES, STORE_RULES
 from omexp.metadata.validation import check_document, is_valid
 
 VERSIONS = ("0.1", "0.2", "0.3", "0.4", "0.5", "0.6", "0.9.dev1")
@@ -211,6 +211,10 @@ BROKEN: dict[str, list[tuple[str, str, str, Any]]] = {
     "label-version": [("label", "0.4", "image-label/version", ...), ("label", "0.5", "image-label/version", ...)],
     "label-multiscales": [("label", "0.5", "multiscales", ...)],
     "labels-names": [("labels", "0.5", "labels", {"a": 1}), ("labels", "0.4", "labels", [None])],
+    "labels-text": [("labels", v, "labels", [1]) for v in ("0.4", "0.5", "0.6")],
+    "labels-unique": [("labels", v, "labels", ["a", "a"]) for v in ("0.4", "0.5", "0.6")],
+    "labels-null": [("labels", v, "labels", None) for v in ("0.4", "0.5", "0.6")],
+    "labels-relative": [("labels", v, "labels", ["/etc"]) for v in ("0.4", "0.5", "0.6")],
     "plate-rows": [("plate", v, "plate/rows/1/name", "A") for v in ("0.1", "0.4", "0.6")] + [("plate", "0.5", "plate/columns/0", {})],
     "plate-empty": [("plate", "0.5", f"plate/{key}", []) for key in ("rows", "columns", "wells")],
     "plate-alphanumeric": [("plate", "0.5", "plate/rows/1/name", "B 1")],
@@ -236,6 +240,8 @@ BROKEN: dict[str, list[tuple[str, str, str, Any]]] = {
                              (("0.4", "a_b"), ("0.5", "a/b"), ("0.6", "__x"), ("0.6", "a/b"), ("0.6", "..."), ("0.6", "a b"))],
     "well-acquisition": [("well", "0.5", "well/images/0/acquisition", "0")],
     "layout-number": [("layout", "0.5", "bioformats2raw.layout", 2), ("layout", "0.4", "bioformats2raw.layout", "3")],
+    "path-inside": [("labels", "0.5", "labels", ["../a"]), ("labels", "0.4", "labels", [""]),
+                    ("series", "0.5", "series", ["0", "a/../../b"])],
     "series-paths": [("series", "0.5", "series", "0"), ("series", "0.4", "series", [0])],
 }  # fmt: skip
 ELSEWHERE = {"version-format", "version-wanted", "omero-count"}  # these need more than the document
@@ -256,7 +262,7 @@ def test_a_broken_rule_is_found_at_its_level(rule: str, kind: str, version: str,
 
 
 def test_every_rule_is_tried() -> None:
-    assert set(BROKEN) | ELSEWHERE == set(RULES)
+    assert set(BROKEN) | ELSEWHERE | set(STORE_RULES) == set(RULES)  # those of stores: tests/checking
 
 
 ALLOWED = [

@@ -15,7 +15,8 @@ from omexp.metadata.channels import default_channels
 from omexp.metadata.image import ImageMeta
 from omexp.metadata.labels import ImageLabel
 from omexp.metadata.multiscale import Dataset, Multiscale
-from omexp.metadata.plate import ImageInWellPath, new_plate
+from omexp.metadata.plate import ImageInWellPath
+from omexp.metadata.plate_editing import new_plate
 from omexp.metadata.transforms import ScaleTranslation
 from omexp.metadata.versions import (
     DEFAULT_VERSION,

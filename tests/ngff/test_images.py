@@ -123,9 +123,9 @@ def test_dask_holds_numpy_lazily_and_strict_libraries_as_they_are(backend: Case)
 
 def test_making_an_image_does_not_read_the_pixels(tmp_path: Path) -> None:
     pixels = np.memmap(tmp_path / "pixels", "uint8", "w+", shape=(1 << 16, 1 << 15))  # 2 GiB; hashing it takes seconds
-    start = time.perf_counter()
+    start = time.process_time()
     image = to_ngff_image(pixels)
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
     assert image.data[5, :7].compute().tolist() == [0] * 7
     assert reader_of(image.data).array is pixels
 

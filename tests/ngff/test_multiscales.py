@@ -108,17 +108,17 @@ def test_planning_100000_chunks_takes_less_than_a_second_and_computes_nothing() 
             return super().__getitem__(index)
 
     array = np.zeros((20_224, 20_288), "uint8").view(Untouchable)
-    start = time.perf_counter()
+    start = time.process_time()
     found = to_multiscales(array, [2, 4, 8, 16], chunks=64)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
     assert found.images[0].data.npartitions > 100_000
 
 
 def test_a_large_dask_array_is_planned_at_once_with_its_own_chunks() -> None:
     array = da.zeros((20_224, 20_288), chunks=64, dtype="uint8")
-    start = time.perf_counter()
+    start = time.process_time()
     found = to_multiscales(array, [2], chunks=70)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
     assert (found.images[0].data.chunksize, found.chunks) == ((64, 64), {"y": 70, "x": 70})
 
 

@@ -96,7 +96,7 @@ def test_what_breaks_the_specification_is_told_or_with_validate_refused(image: P
 @pytest.mark.parametrize(
     "change,message",
     [
-        (lambda m: m["axes"][0].update(type="space"), "axes: expected time, channel, then"),
+        (lambda m: m["axes"][0].update(type="space"), "axes: expected 2 or 3 axes of type space, got 4"),
         (lambda m: m["datasets"].reverse(), "datasets: expected the finest level first"),
     ],
 )

@@ -26,7 +26,8 @@ from omexp.errors import (
 )
 from omexp.geometry import Region
 from omexp.storage.blobs import read_blob, write_blob
-from omexp.storage.groups import create_group, location, open_group, permitted, place_name, writing
+from omexp.storage.groups import create_group, open_group, permitted, writing
+from omexp.storage.locating import location, place_name
 
 FORMATS = pytest.mark.parametrize("zarr_format", [2, 3])
 ATTRIBUTES = {"a": 1, "nested": {"b": [1, 2.5, None, "ü"]}}

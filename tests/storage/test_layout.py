@@ -327,9 +327,9 @@ def test_planning_does_not_go_through_the_chunks(options: dict[str, Any]) -> Non
     shape, chunks = (1, 64 * 400, 64 * 250), (1, 64, 64)  # 100,000 chunks
     seconds = []
     for _ in range(5):
-        start = time.perf_counter()
+        start = time.process_time()
         planned = plan_image(shape, {"xy_pixelsize": 1, "axes_names": "cyx", "chunks": chunks, **options})
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.process_time() - start)
     assert [layout.chunks for layout in planned.layouts] == [chunks] * 5
     assert min(seconds) < 0.02  # 0.5 ms measured
 

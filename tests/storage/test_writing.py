@@ -20,7 +20,9 @@ from omexp.errors import ReadOnlyError
 from omexp.geometry import Region
 from omexp.storage.groups import create_group, open_group
 from omexp.storage.layout import create_array, plan_layout
-from omexp.storage.writing import default_workers, run_in_order, write_box
+from omexp.storage.reading import default_workers
+from omexp.storage.workers import run_in_order
+from omexp.storage.writing import write_box
 from tests.conftest import Case
 
 WORKERS = pytest.mark.parametrize("workers", [1, 2, 5])

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
@@ -149,7 +149,6 @@ def frames(draw: st.DrawFn) -> pd.DataFrame:
 
 
 @given(frames(), st.sampled_from(BACKENDS), st.sampled_from([2, 3]))
-@settings(max_examples=3 * settings.default.max_examples)
 def test_any_frame_comes_back_with_its_types(frame: pd.DataFrame, backend: str, zarr_format: int) -> None:
     tables = TablesCollection(create_group({}, zarr_format), "0.4" if zarr_format == 2 else "0.5")
     before = frame.copy(deep=True)
@@ -170,10 +169,11 @@ def boxes(count: int = 3) -> list[Roi]:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("cls", [RoiTable, MaskingRoiTable, GenericRoiTable])
-def test_regions_come_back_equal(every_tables: TablesCollection, backend: str, cls: type[GenericRoiTable]) -> None:
+def test_regions_come_back_equal(backend: str, cls: type[GenericRoiTable]) -> None:
+    tables = TablesCollection(create_group({}, 3), "0.5")
     for name, rois in (("some", boxes()), ("none", [])):
-        every_tables.add(name, cls(rois), backend=backend)
-        back = every_tables.get(name)
+        tables.add(name, cls(rois), backend=backend)
+        back = tables.get(name)
         assert type(back) is cls
         assert back.rois() == rois
         assert_frame_equal(back.dataframe, cls(rois).dataframe)

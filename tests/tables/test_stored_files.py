@@ -151,8 +151,8 @@ def test_the_attributes_of_a_table_are_read_leniently_and_written_back() -> None
     assert TableMeta().with_label("a").reference_label == "a"
 
 
-def test_importing_tables_imports_no_pandas_anndata_or_pyarrow() -> None:
-    code = "import sys, omexp.containers.tables; print([m for m in ('pandas', 'anndata', 'pyarrow') if m in sys.modules])"
+def test_importing_tables_imports_no_pandas_polars_anndata_or_pyarrow() -> None:
+    code = "import sys, omexp.containers.tables; print([m for m in ('pandas', 'anndata', 'pyarrow', 'polars') if m in sys.modules])"
     found = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
 

@@ -186,7 +186,7 @@ def test_a_table_that_is_there_stays_unless_overwritten(image: Group, tables: Ta
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["new", "overwrite"])
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", ["anndata_v1", "csv"])  # a folder, a file
 def test_a_write_that_fails_leaves_everything_as_it_was(
     every_image: Group, every_tables: TablesCollection, contents: Contents, monkeypatch: pytest.MonkeyPatch, backend: str, first: bool
 ) -> None:

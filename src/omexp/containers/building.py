@@ -21,14 +21,14 @@ from omexp.metadata.multiscale import method_metadata
 from omexp.metadata.versions import decode_image, encode_image, kind_of, without_image, writable_version
 from omexp.pyramid import Built, Progress, build, require_same
 from omexp.storage.arrays import StoredArray
-from omexp.storage.groups import Group, StoreLike, open_group, place_name
-from omexp.storage.journal import Journal
+from omexp.storage.groups import Group, open_group
+from omexp.storage.journal import WAIT_S, Journal
 from omexp.storage.layout import Layout, create_array
-from omexp.storage.places import place_for
-from omexp.storage.reading import Reader, choose_reader, worker_reader
+from omexp.storage.locating import StoreLike, location, place_name
+from omexp.storage.reading import Reader, choose_reader, default_workers, worker_reader
 from omexp.storage.swap import long_work
 from omexp.storage.tensorstore_writing import through
-from omexp.storage.writing import default_workers, run_in_order
+from omexp.storage.workers import run_in_order
 
 __all__ = ["How", "write_image", "write_levels"]
 
@@ -99,8 +99,9 @@ def write_levels(
     before, kept = _kept(store, path, blueprint) if overwrite == "keep" else ({}, None)
     work = _work(blueprint, sources, how.method) if sources[0] is not None else None
     last = _consolidated if how.consolidated else None
-    place = long_work(store, path, zarr_format=zarr_format, overwrite=bool(overwrite), kept=kept, last=last, work=work, resume=how.resume)
-    with place as (group, journal):
+    options: dict[str, Any] = {"kept": kept, "last": last, "work": work, "resume": how.resume}
+    options["wait_s"] = WAIT_S if work is None else 0.0  # without pixels it takes no time
+    with long_work(store, path, zarr_format=zarr_format, overwrite=bool(overwrite), **options) as (group, journal):
         datasets = meta.multiscale.datasets
         arrays = [_array(group, d.path, layout, meta, journal) for d, layout in zip(datasets, blueprint.layouts, strict=True)]
         if sources[0] is not None:
@@ -110,7 +111,8 @@ def write_levels(
                 meta = replace(meta, channels_meta=_with_windows(meta, meta.channels_meta, coarsest, how.percentiles))
         name = meta.multiscale.name or place_name(store, path)
         multiscale = replace(meta.multiscale, name=name)
-        if multiscale.type is None and (sources[0] is None or None in sources):  # levels that were all given were made by others
+        others = len(sources) > 1 and None not in sources  # levels that were all given were made by others
+        if multiscale.type is None and not others:
             multiscale = replace(multiscale, type=how.method.value, metadata=method_metadata(how.method.description))
         group.put_attributes({**(how.attributes or {}), **encode_image(replace(meta, multiscale=multiscale), before)})
     return built
@@ -200,7 +202,8 @@ def _work(blueprint: Blueprint, sources: Sequence[Reader | None], method: Method
 def _kept(store: StoreLike, path: str, blueprint: Blueprint) -> tuple[dict[str, Any], Callable[[str], bool] | None]:
     """(attributes that stay, which members stay) where an image is replaced and all else in its group is kept."""
     try:
-        group = open_group(place_for(store, path))
+        place = location(store)
+        group = open_group(place / path if path else place)
     except StoreNotFoundError:
         return {}, None
     if kind_of(group.attributes) not in ("image", "label", None):

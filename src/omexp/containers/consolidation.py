@@ -4,33 +4,31 @@ pixels."""
 from __future__ import annotations
 
 import itertools
-import time
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omexp.backend import DeviceLike
-from omexp.containers.multiscale import level_array, read_meta
-from omexp.errors import AlreadyExistsError, ArgumentError, DTypeError, warn_caller
+from omexp.containers.multiscale import level_array
+from omexp.errors import ArgumentError, DTypeError, warn_caller
 from omexp.geometry import Region, factors_between
-from omexp.kernels.methods import Methods
+from omexp.kernels.methods import Methods, resolve_method
 from omexp.metadata.multiscale import method_metadata
 from omexp.metadata.versions import revise_multiscale
-from omexp.pyramid import Built, Progress, affordable_workers, build, choose_backend, mostly_touched, planned, rebuild, require_method
+from omexp.pyramid import Built, Progress, affordable_workers, build, choose_backend, mostly_touched, planned, rebuild
 from omexp.storage.arrays import StoredArray
 from omexp.storage.groups import Group
-from omexp.storage.journal import JOURNAL, Journal, is_busy
+from omexp.storage.journal import JOURNAL, WAIT_S, Journal, abandoned, is_busy, marked
 from omexp.storage.reading import worker_reader
 from omexp.storage.units import remove_cut_off
 
 if TYPE_CHECKING:
     from omexp.containers.level import Level
 
-__all__ = ["Touched", "consolidate", "warn_at_opening", "warn_if_unfinished"]
+__all__ = ["Touched", "consolidate", "warn_if_unfinished"]
 
-WAIT_S = 60.0  # for another rebuild of the same image, where only a region is to be rebuilt
 _METHOD_KEYS = ("description", "method", "version", "args", "kwargs")  # of `metadata`: what the specification's example says of a method
 
 
@@ -53,26 +51,29 @@ def consolidate(
     _require_one_dtype(level, levels)
     steps = zip(itertools.pairwise(levels), level.meta.ratios(paths), strict=True)
     factors = [factors_between(a.shape, b.shape, ratios=r, where=level.where) for (a, b), r in steps]
-    backend, reason = choose_backend(device, chosen, level.stored.zarr.nbytes)
+    backend, reason = choose_backend(device, chosen, level.stored.nbytes)
     how: dict[str, Any] = {"factors": factors, "workers": workers, "max_memory": max_memory, "progress": progress, "reason": reason}
     if regions is not None and resume:
         raise ArgumentError("pass regions or resume, not both", where=level.where, hint="What was touched is rebuilt as a whole each time.")
     touched = None if regions is None else list(regions)
     if touched is not None and (_is_other(level, chosen) or mostly_touched(levels, touched, factors, chosen)):
         touched = None
+    plan = None
     if touched is None:  # both may refuse, before anything is begun
-        planned(levels, chosen, factors=factors, store_first=False, workers=workers, max_memory=max_memory)
+        plan = planned(levels, chosen, factors=factors, store_first=False, workers=workers, max_memory=max_memory)
     else:
         affordable_workers(levels, factors, chosen, workers, max_memory)
     work: dict[str, Any] = {"levels": [[p, *s.shape] for p, s in zip(paths, levels, strict=True)], "method": chosen.kernel}
     if touched is not None:
         work["regions"] = len(touched)  # never gone on with: what was touched is not kept
-    with _journal(level.group, work, paths, resume, wait=touched is not None) as journal:
-        broken_off = journal is not None and journal.inherited  # then more is wrong than what was touched
+    with _journal(level.group, work, paths, resume, wait=regions is not None, whole=paths == level.meta.by_resolution) as (
+        journal,
+        broken_off,
+    ):
         if touched is not None and not broken_off:
             return rebuild(levels, touched, chosen, backend=backend, reopen=worker_reader, **how)
         source = worker_reader(level.stored, backend)
-        built = build(levels, source, chosen, store_first=False, reopen=worker_reader, marks=journal, **how)
+        built = build(levels, source, chosen, store_first=False, reopen=worker_reader, marks=journal, plan=plan, **how)
         _record_method(level, chosen)
     return built
 
@@ -80,14 +81,14 @@ def consolidate(
 def method_for(level: Level, method: Any) -> Methods:
     """The method that is meant: the given one; else that which the metadata says that the levels were made by; else the default."""
     if method is not None:
-        return require_method(method)
+        return resolve_method(method)
     recorded = _recorded(level)
-    return recorded if recorded is not None and level.takes(recorded) else require_method(level.default_method)
+    return recorded if recorded is not None and level.takes(recorded) else resolve_method(level.default_method)
 
 
 def _recorded(level: Level) -> Methods | None:
     try:
-        return require_method(level.meta.multiscale.type)
+        return resolve_method(level.meta.multiscale.type)
     except ArgumentError:
         return None
 
@@ -111,55 +112,41 @@ def _require_one_dtype(level: Level, levels: Sequence[StoredArray]) -> None:
 
 
 @contextmanager
-def _journal(group: Group, work: Mapping[str, Any], paths: Sequence[str], resume: bool, *, wait: bool) -> Iterator[Journal | None]:
-    """On a local disk, a file that says that the levels are unfinished, for as long as they are."""
+def _journal(
+    group: Group, work: Mapping[str, Any], paths: Sequence[str], resume: bool, *, wait: bool, whole: bool
+) -> Iterator[tuple[Journal | None, bool]]:
+    """On a local disk, a file that says that the levels are unfinished, for as long as they are; and whether they were already, so that
+    more is wrong than what this process has touched."""
     folder = group.local_path
     if folder is None:
         if resume:
             raise ArgumentError("only work on a local disk can be gone on with", where=group.where, got="resume=True")
-        yield None
+        yield None, False
         return
     if group.read_only:  # the first write says so
-        yield None
+        yield None, False
         return
-    journal = _locked(folder / JOURNAL, group.where, WAIT_S if wait else 0.0)
+    journal = Journal.locked(folder / JOURNAL, group.where, WAIT_S if wait else 0.0)
+    left = abandoned(folder) if whole else []  # by processes that were killed while they wrote, so nothing that was built is sure
     try:
-        journal.start(work, resume=resume)
+        journal.start(work, resume=resume and not left)
         if journal.inherited:
             remove_cut_off(folder, below=False)
             for path in paths[1:]:
                 remove_cut_off(folder / path)
-        yield journal
+        yield journal, journal.inherited or bool(left)
+        for mark in left:
+            mark.unlink(missing_ok=True)
     except BaseException:
         journal.close(finished=False)
         raise
     journal.close(finished=True)
 
 
-def _locked(path: Path, where: str, wait_s: float) -> Journal:
-    """The journal, locked; who only rebuilds a region waits a while for another one to end."""
-    until = time.monotonic() + wait_s
-    while True:
-        try:
-            return Journal.locked(path, where)
-        except AlreadyExistsError:
-            if time.monotonic() >= until:
-                raise
-            time.sleep(0.05)
-
-
-def warn_at_opening(group: Group, multiscale: str | None = None) -> None:
-    """Issue an `OmexpWarning` for each problem of an image's document that is tolerated, and where levels are unfinished."""
-    _, problems = read_meta(group, multiscale)
-    for problem in problems.found:
-        warn_caller(f"{group.where}: {problem}")
-    warn_if_unfinished(group)
-
-
 def warn_if_unfinished(group: Group) -> None:
     """Issue an `OmexpWarning` where the coarser levels were left unfinished, or are being made by another process."""
     folder = group.local_path
-    if folder is None or not (folder / JOURNAL).is_file():
+    if folder is None or not ((folder / JOURNAL).is_file() or abandoned(folder)):
         return
     if is_busy(folder / JOURNAL):
         warn_caller(f"{group.where}: another process is making the coarser levels; they are a mixture of old and new until it has ended")
@@ -186,13 +173,26 @@ def _record_method(level: Level, method: Methods) -> None:
 class Touched:
     """Regions of a level that were written inside a `track_writes` block, in pixels."""
 
-    def __init__(self) -> None:
+    def __init__(self, group: Group) -> None:
         self.regions: list[Region] = []
         self.built: Built | None = None
+        self._group, self._guard = group, threading.Lock()
+        self._mark: Journal | None = None
 
     def add(self, region: Region) -> None:
-        if region.size:
+        """Hear of a write that is about to happen. From the first one on the levels are marked as unfinished."""
+        if not region.size:
+            return
+        with self._guard:
+            folder = self._group.local_path
+            if not self.regions and folder is not None and not self._group.read_only:
+                self._mark = marked(folder, self._group.where)
             self.regions.append(region)
+
+    def close(self, *, finished: bool) -> None:
+        """Take the mark away, or leave it to whoever rebuilds the levels next."""
+        if self._mark is not None:
+            self._mark.close(finished=finished)
 
     def __repr__(self) -> str:
         return f"Touched({len(self.regions)} regions)"
@@ -202,15 +202,14 @@ def tracked(level: Level, listeners: list[Touched], rebuild_touched: Callable[[l
     """The body of `Level.track_writes`: hear of writes, then rebuild what they touched, whether or not the block ended well.
 
     Every block hears of all writes, also those of other threads and of blocks inside it. Who is interrupted does not wait for the rebuild:
-    the levels are marked as unfinished.
+    the levels stay marked as unfinished, as they do where the process is killed.
     """
-    touched = Touched()
+    touched = Touched(level.group)
     listeners.append(touched)
     try:
         yield touched
     except (KeyboardInterrupt, SystemExit):
-        if touched.regions:
-            _mark_unfinished(level)
+        touched.close(finished=False)
         raise
     except BaseException:
         _stop(listeners, touched, rebuild_touched)
@@ -223,13 +222,10 @@ def tracked(level: Level, listeners: list[Touched], rebuild_touched: Callable[[l
 
 def _stop(listeners: list[Touched], touched: Touched, rebuild_touched: Callable[[list[Region]], Built]) -> None:
     listeners[:] = [other for other in listeners if other is not touched]
-    if touched.regions:
-        touched.built = rebuild_touched(touched.regions)
-
-
-def _mark_unfinished(level: Level) -> None:
-    folder = level.group.local_path
-    if folder is not None:
-        journal = _locked(folder / JOURNAL, level.group.where, 0.0)
-        journal.start({"interrupted": level.path}, resume=False)
-        journal.close(finished=False)
+    try:
+        if touched.regions:
+            touched.built = rebuild_touched(touched.regions)
+    except BaseException:
+        touched.close(finished=False)
+        raise
+    touched.close(finished=True)

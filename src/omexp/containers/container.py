@@ -2,34 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Unpack
 
 from omexp.backend import Backend, DeviceLike, resolve_backend
 from omexp.containers.blueprint import ImageOptions, LabelOptions
 from omexp.containers.building import write_image
-from omexp.containers.consolidation import warn_at_opening
+from omexp.containers.consolidation import warn_if_unfinished
 from omexp.containers.derived import plan_derived_image, plan_derived_label
 from omexp.containers.html import html_table
 from omexp.containers.image import Image
 from omexp.containers.label import Label
 from omexp.containers.labels import LabelsCollection
-from omexp.containers.masked import MaskedImage, MaskedLabel
-from omexp.containers.multiscale import arrays_of, level_path, read_meta, require_image
-from omexp.containers.objects import Objects, masking_label_and_table
-from omexp.containers.tables import FeatureTable, MaskingRoiTable, RoiTable, Table, TablesCollection
-from omexp.errors import MissingArrayError
+from omexp.containers.masking.access import MaskedAccess
+from omexp.containers.multiscale import arrays_of, level_path, problems_at_opening, read_document, read_level, read_meta
+from omexp.containers.pictures import Pictured
+from omexp.containers.strictness import opened_strictly
+from omexp.errors import MissingArrayError, warn_caller
 from omexp.metadata.image import ImageMeta
 from omexp.metadata.labels import require_name
-from omexp.storage.groups import Group, StoreLike, open_group, require_apart
+from omexp.metadata.problems import Problems
+from omexp.storage.arrays import StoredArray
+from omexp.storage.groups import Group, open_group
+from omexp.storage.locating import StoreLike, require_apart
 from omexp.world import PixelSize
 
 __all__ = ["OmeZarrContainer", "open_ome_zarr_container"]
 
 
 def open_ome_zarr_container(
-    store: StoreLike, mode: str = "r+", device: DeviceLike = None, cache: bool = False, multiscale: str | None = None
+    store: StoreLike,
+    mode: str = "r+",
+    device: DeviceLike = None,
+    cache: bool = False,
+    multiscale: str | None = None,
+    storage_options: Mapping[str, Any] | None = None,
+    strict: bool = False,
 ) -> OmeZarrContainer:
     """Open an OME-Zarr image.
 
@@ -45,6 +54,10 @@ def open_ome_zarr_container(
         False: metadata is read from the store each time it is asked for. True: read once, until `refresh`.
     multiscale
         The name of the one that is meant, where a group holds several; None: the first.
+    storage_options
+        Of a URL, for fsspec: credentials, ``{"anon": True}``, ``{"client_kwargs": {"headers": {...}}}``.
+    strict
+        True: a document that breaks a MUST of its version, and everything that is tolerated with a warning otherwise, is an error.
 
     Raises
     ------
@@ -52,6 +65,8 @@ def open_ome_zarr_container(
         Nothing there, or no Zarr group, or a group that is no image (the message says what it is).
     InvalidMetadataError, UnsupportedVersionError
         The metadata cannot be used.
+    RemoteError
+        A remote store cannot be reached, refuses (`RemoteAccessError`) or does not answer (`RemoteTimeoutError`).
     DeviceUnavailableError
         CUDA was asked for and cannot be used here.
 
@@ -62,17 +77,27 @@ def open_ome_zarr_container(
     >>> omexp.open_ome_zarr_container("a.zarr").get_image(path="1").pixel_size.yx
     (1.0, 1.0)
     """
-    return OmeZarrContainer(open_group(store, mode, cache=cache), resolve_backend(device), multiscale)
+    group = open_group(store, mode, cache=cache, storage_options=storage_options)
+    with opened_strictly(group, strict):
+        return OmeZarrContainer(group, resolve_backend(device), multiscale)
 
 
-class OmeZarrContainer:
+class OmeZarrContainer(MaskedAccess, Pictured):
     """An image at several resolutions, with labels and tables. Made by `open_ome_zarr_container` and the creators."""
 
-    def __init__(self, group: Group, backend: Backend, multiscale: str | None = None) -> None:
+    def __init__(self, group: Group, backend: Backend, multiscale: str | None = None, *, arrays: bool = True) -> None:
+        """`group` was opened just now: its document is not read again. Without `arrays` no array is looked at before it is asked for."""
         self._group, self._backend, self._multiscale = group, backend, multiscale
-        self._tables: TablesCollection | None = None
-        require_image(group)
-        warn_at_opening(group, multiscale)
+        self._told: set[str] = set()
+        self.tell(problems_at_opening(group, multiscale, arrays=arrays))
+        warn_if_unfinished(group)
+
+    def tell(self, problems: Problems) -> None:
+        """Warn of what is tolerated, of each once."""
+        for text in dict.fromkeys(map(str, problems.found)):
+            if text not in self._told:
+                self._told.add(text)
+                warn_caller(f"{self.where}: {text}")
 
     # ------------------------------------------------------------------------------------------------ what it is
     @property
@@ -84,6 +109,11 @@ class OmeZarrContainer:
     def group(self) -> Group:
         """The group, as the storage floor sees it."""
         return self._group
+
+    @property
+    def backend(self) -> Backend:
+        """The array library and device."""
+        return self._backend
 
     @property
     def device(self) -> str:
@@ -103,12 +133,12 @@ class OmeZarrContainer:
     @property
     def levels(self) -> int:
         """The number of resolution levels."""
-        return self.image_meta.levels
+        return read_document(self._group, self._multiscale).levels
 
     @property
     def levels_paths(self) -> list[str]:
         """The levels' paths, as the metadata lists them."""
-        return self.image_meta.paths
+        return read_document(self._group, self._multiscale).paths
 
     @property
     def level_paths(self) -> list[str]:
@@ -145,16 +175,15 @@ class OmeZarrContainer:
 
     @property
     def space_unit(self) -> str | None:
-        return self.image_meta.space_unit
+        return read_document(self._group, self._multiscale).space_unit
 
     @property
     def time_unit(self) -> str | None:
-        return self.image_meta.time_unit
+        return read_document(self._group, self._multiscale).time_unit
 
     def refresh(self) -> None:
         """Forget metadata that was read (with ``cache=True``)."""
         self._group.refresh()
-        self._tables = None
 
     def __repr__(self) -> str:
         parts = [f"levels={self.levels}"]
@@ -203,8 +232,17 @@ class OmeZarrContainer:
         MissingArrayError
             The metadata names a level whose array is not there.
         """
-        meta = self.image_meta
-        return Image(self._group, meta, level_path(meta, path, pixel_size, strict, self.where), self._backend)
+        return self.image_at(lambda meta: level_path(meta, path, pixel_size, strict, self.where))
+
+    def image_at(self, choose: Callable[[ImageMeta], str]) -> Image:
+        """One level, chosen by the metadata: two documents are read, the group's and the array's."""
+        meta, level, stored = self._level(choose)
+        return Image(self._group, meta, level, self._backend, stored)
+
+    def _level(self, choose: Callable[[ImageMeta], str]) -> tuple[ImageMeta, str, StoredArray]:
+        found = read_level(self._group, choose, self._multiscale)
+        self.tell(found[3])
+        return found[:3]
 
     # ---------------------------------------------------------------------------------------------------- labels
     def list_labels(self) -> list[str]:
@@ -213,9 +251,16 @@ class OmeZarrContainer:
 
     def get_label(self, name: str, path: str | None = None, pixel_size: PixelSize | None = None, strict: bool = False) -> Label:
         """One level of a label. Parameters and errors as in `get_image`; an unknown name is a `NameNotFoundError`."""
+        group, meta, level, stored = self._label_level(name, path, pixel_size, strict)
+        return Label(group, meta, level, self._backend, stored)
+
+    def _label_level(
+        self, name: str, path: str | None, pixel_size: PixelSize | None, strict: bool
+    ) -> tuple[Group, ImageMeta, str, StoredArray]:
         group = self._labels().group(name)
-        meta, _ = read_meta(group)
-        return Label(group, meta, level_path(meta, path, pixel_size, strict, group.where), self._backend)
+        at_opening = group.attributes_at_opening
+        found = read_level(group, lambda meta: level_path(meta, path, pixel_size, strict, group.where), None, at_opening)
+        return group, *found[:3]
 
     def derive_label(
         self, name: str, *, ref_image: Image | Label | None = None, overwrite: bool = False, **options: Unpack[LabelOptions]
@@ -248,115 +293,22 @@ class OmeZarrContainer:
             The store is read-only.
         """
         require_name(name, "label name")
-        version = self.image_meta.version
-        meta = self.image_meta if ref_image is None else ref_image.meta
+        own = self.image_meta
+        version, meta = own.version, own if ref_image is None else ref_image.meta
         group = self._group if ref_image is None else ref_image.group
         blueprint = plan_derived_label(replace(meta, version=version), arrays_of(group, meta), name, options)
-        self._labels().create(name, blueprint, overwrite=overwrite)
+        self._labels(version).create(name, blueprint, overwrite=overwrite)
         self._group.update_consolidated()
         return self.get_label(name)
 
     def delete_label(self, name: str, *, missing_ok: bool = False) -> None:
         """Remove a label from the list and from the store. Raises `NameNotFoundError` unless `missing_ok`."""
-        self._labels().delete(name, missing_ok=missing_ok)
+        self._labels(self.image_meta.version).delete(name, missing_ok=missing_ok)
         self._group.update_consolidated()
 
-    def _labels(self) -> LabelsCollection:
-        return LabelsCollection(self._group, self.image_meta.version)
-
-    # ---------------------------------------------------------------------------------------------------- masks
-    def get_masked_image(
-        self,
-        masking_label_name: str | None = None,
-        masking_table_name: str | None = None,
-        path: str | None = None,
-        pixel_size: PixelSize | None = None,
-        strict: bool = False,
-    ) -> MaskedImage:
-        """An image level whose objects are read and written by id.
-
-        Parameters
-        ----------
-        masking_label_name
-            The label that says which pixel belongs to which object; None: the one that the table refers to.
-        masking_table_name
-            A masking ROI table with the objects' boxes. None: the first one that refers to the label; without one the boxes are found
-            in the label when first needed. `masked.objects.source` says which.
-        path, pixel_size, strict
-            As in `get_image`.
-        """
-        meta = self.image_meta
-        level = level_path(meta, path, pixel_size, strict, self.where)
-        mask, objects = self._mask(masking_label_name, masking_table_name, meta.pixel_size(level))
-        return MaskedImage(self._group, meta, level, self._backend, mask=mask, objects=objects)
-
-    def get_masked_label(
-        self,
-        label_name: str,
-        masking_label_name: str | None = None,
-        masking_table_name: str | None = None,
-        path: str | None = None,
-        pixel_size: PixelSize | None = None,
-        strict: bool = False,
-    ) -> MaskedLabel:
-        """A label level whose pixels are read and written by the objects of another label. See `get_masked_image`."""
-        group = self._labels().group(label_name)
-        meta, _ = read_meta(group)
-        level = level_path(meta, path, pixel_size, strict, group.where)
-        mask, objects = self._mask(masking_label_name, masking_table_name, meta.pixel_size(level))
-        return MaskedLabel(group, meta, level, self._backend, mask=mask, objects=objects)
-
-    def build_masking_roi_table(self, label: str) -> MaskingRoiTable:
-        """The boxes of a label's objects as a table (not stored; see `add_table`)."""
-        finest = self.get_label(label)
-        return MaskingRoiTable([roi.to_world(finest.pixel_size) for roi in finest.boxes().values()], reference_label=label)
-
-    def build_image_roi_table(self, name: str = "image") -> RoiTable:
-        """The whole image as a table of one ROI (not stored; see `add_table`)."""
-        return RoiTable([self.get_image().roi(name)])
-
-    def _mask(self, label_name: str | None, table_name: str | None, pixel_size: PixelSize) -> tuple[Label, Objects]:
-        name, table = masking_label_and_table(self.tables, self.where, label_name, table_name)
-        objects = Objects.of_label(self.get_label(name)) if table is None else Objects.of_table(table)
-        return self.get_label(name, pixel_size=pixel_size), objects
-
-    # ---------------------------------------------------------------------------------------------------- tables
-    @property
-    def tables(self) -> TablesCollection:
-        """The image's tables."""
-        if self._tables is None:
-            self._tables = TablesCollection(self._group, self.image_meta.version)
-        return self._tables
-
-    def list_tables(self, filter_types: str | Sequence[str] | None = None) -> list[str]:
-        """The names of the tables; of those types only, if given."""
-        return self.tables.list(filter_types)
-
-    def get_table(self, name: str) -> Table:
-        """A table, of the class that its type asks for. Raises `NameNotFoundError`."""
-        return self.tables.get(name)
-
-    def get_roi_table(self, name: str) -> RoiTable:
-        """A table that must be a ROI table."""
-        return self.tables.require(name, RoiTable)
-
-    def get_masking_roi_table(self, name: str) -> MaskingRoiTable:
-        """A table that must be a masking ROI table."""
-        return self.tables.require(name, MaskingRoiTable)
-
-    def get_feature_table(self, name: str) -> FeatureTable:
-        """A table that must be a feature table."""
-        return self.tables.require(name, FeatureTable)
-
-    def add_table(self, name: str, table: Any, backend: str | None = None, overwrite: bool = False) -> None:
-        """Write a table (of this package, a DataFrame, an AnnData or a dict of columns); a failing write leaves the old one as it was."""
-        self.tables.add(name, table, backend=backend, overwrite=overwrite)
-        self._group.update_consolidated()
-
-    def delete_table(self, name: str, missing_ok: bool = False) -> None:
-        """Remove a table. Raises `NameNotFoundError` unless `missing_ok`."""
-        self.tables.delete(name, missing_ok=missing_ok)
-        self._group.update_consolidated()
+    def _labels(self, version: str = "") -> LabelsCollection:
+        """The labels; the version is for changing their list."""
+        return LabelsCollection(self._group, version)
 
     # ------------------------------------------------------------------------------------------------- new images
     def derive_image(

@@ -10,9 +10,11 @@ from omexp.containers.blueprint import ImageOptions, plan_image
 from omexp.containers.building import How, write_image
 from omexp.containers.container import OmeZarrContainer, open_ome_zarr_container
 from omexp.errors import ArgumentError
+from omexp.kernels.methods import resolve_method
 from omexp.metadata.versions import kind_of, version_of
-from omexp.pyramid import Progress, require_method
-from omexp.storage.groups import StoreLike, parent_of
+from omexp.pyramid import Progress
+from omexp.storage.groups import parent_of
+from omexp.storage.locating import StoreLike
 from omexp.storage.sources import source_of
 
 __all__ = ["create_empty_ome_zarr", "create_ome_zarr_from_array", "version_beside"]
@@ -134,7 +136,7 @@ def create_ome_zarr_from_array(
             allowed="such as (0.1, 99.9), or None",
         )
     how = How(
-        method=require_method(method),
+        method=resolve_method(method),
         percentiles=percentiles,
         workers=workers,
         max_memory=max_memory,

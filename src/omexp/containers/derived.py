@@ -17,7 +17,7 @@ from omexp.containers.blueprint import (
     scale_of,
     sizes_of,
 )
-from omexp.errors import DTypeError
+from omexp.errors import DTypeError, InvalidMetadataError
 from omexp.geometry import factors_between
 from omexp.metadata.axes import Axes
 from omexp.metadata.image import ImageMeta
@@ -53,6 +53,8 @@ def plan_derived_image(
     if shape is None and not any(key in options for key in _REPLANS):
         return _copied(meta, stored, range(len(meta.axes)), _by_level([_layout_like(a, meta, options) for a in stored]) | dict(options))
     axes = meta.multiscale.axes
+    if not {"y", "x"} <= set(axes.canonical):
+        raise InvalidMetadataError("an image has axes y and x", where=meta.name or "axes", got=", ".join(axes.names))
     names = [letter for name in axes.names for letter, own in axes.canonical.items() if own == name]
     given = options.get("axes_names", names)
     same_axes = isinstance(given, Iterable) and list(given) == names

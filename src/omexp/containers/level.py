@@ -14,6 +14,7 @@ from omexp.containers.roi import Roi
 from omexp.errors import ArgumentError, BackendMismatchError, DTypeError
 from omexp.geometry import Region
 from omexp.kernels.axes import from_stored, to_stored
+from omexp.kernels.merging import Merge, require_merge
 from omexp.kernels.methods import Methods
 from omexp.pyramid import Built, Progress
 from omexp.selection import Arrangement, Selection, arrange, arranged_shape, select
@@ -81,7 +82,7 @@ class Level(LevelInfo):
         return self.get_as_dask(axes_order=axes_order, **self._roi_slicing(roi, slicing))
 
     # --------------------------------------------------------------------------------------------------- writing
-    def set_array(self, patch: Any, *, axes_order: Sequence[str] | None = None, **slicing: Any) -> None:
+    def set_array(self, patch: Any, *, axes_order: Sequence[str] | None = None, merge: Merge | None = None, **slicing: Any) -> None:
         """Write pixels to this level (only this one; see `consolidate`).
 
         Parameters
@@ -92,31 +93,37 @@ class Level(LevelInfo):
             be the level's, or one whose every value the level's dtype holds (uint8 into uint16).
         axes_order, **slicing
             As in `get_as_numpy`: what reads a selection writes it back.
+        merge
+            How the patch is put together with what is there: "max", "min", "sum" (integers wrap), "keep_nonzero" (the patch where it is not
+            0), or a function of the existing pixels and the patch that treats each pixel for itself: it is called for parts of the patch,
+            over all stored axes, on the container's device. None: the patch replaces what is there.
 
         Raises
         ------
         ArgumentError, DTypeError, BackendMismatchError
-            Shape, dtype or place of the patch does not fit; nothing is written.
+            Shape, dtype or place of the patch does not fit, or `merge` is none; nothing is written.
         ReadOnlyError
             The store is read-only.
         """
         selection, arrangement = self._select(slicing, axes_order)
         selection.require_distinct(self.where)
+        if merge is not None:
+            require_merge(merge)
         lazy = as_lazy_patch(patch)
         if lazy is not None:  # before anything is computed
             self._check_patch(lazy.shape, lazy.dtype, selection, arrangement)
         if lazy is None or not selection.is_box or lazy.reads(self.where):
-            self._write_checked(computed(patch, self._backend), selection, arrangement)
+            self._write_checked(computed(patch, self._backend), selection, arrangement, merge)
             return
 
         def write(part: Selection, pixels: Any) -> None:
-            self._write_checked(computed_block(pixels, self._backend), part, arrange(part, arrangement.names, where=self.where))
+            self._write_checked(computed_block(pixels, self._backend), part, arrange(part, arrangement.names, where=self.where), merge)
 
         lazy.store(selection, arrangement, self._stored.write_unit, write)
 
-    def set_roi(self, roi: Roi, patch: Any, *, axes_order: Sequence[str] | None = None, **slicing: Any) -> None:
+    def set_roi(self, roi: Roi, patch: Any, *, axes_order: Sequence[str] | None = None, merge: Merge | None = None, **slicing: Any) -> None:
         """Write the pixels of a region (clipped to the image, as `get_roi` reads it). See `set_array`."""
-        self.set_array(patch, axes_order=axes_order, **self._roi_slicing(roi, slicing))
+        self.set_array(patch, axes_order=axes_order, merge=merge, **self._roi_slicing(roi, slicing))
 
     def consolidate(
         self,
@@ -198,22 +205,23 @@ class Level(LevelInfo):
     # ------------------------------------------------------------------------------------------------- machinery
     def _names(self, slicing: dict[str, Any]) -> dict[str, Any]:
         """Axis keywords under their stored names."""
-        canonical = self._meta.multiscale.axes.canonical
+        canonical = self._facts.canonical
         return {(name if name in self.axes else canonical.get(name, name)): value for name, value in slicing.items()}
 
     def _select(self, slicing: dict[str, Any], axes_order: Sequence[str] | None) -> tuple[Selection, Arrangement]:
         selection = select(self.axes, self.shape, self._names(slicing), where=self.where)
         if isinstance(axes_order, Iterable):  # `arrange` refuses what is none
-            canonical = self._meta.multiscale.axes.canonical
+            canonical = self._facts.canonical
             axes_order = [name if name in self.axes else canonical.get(name, name) for name in axes_order]
         return selection, arrange(selection, axes_order, where=self.where)
 
     def _roi_slicing(self, roi: Roi, slicing: dict[str, Any]) -> dict[str, Any]:
         if not isinstance(roi, Roi):
             raise ArgumentError("this is no Roi", where=self.where, got=type(roi).__name__, allowed="omexp.Roi")
-        axes = self._meta.multiscale.axes
-        sizes = {a: n for a in ("t", "z", "y", "x", *self.axes) if (i := axes.index(a)) is not None and (n := self.shape[i]) is not None}
-        return self._names(roi.to_slicing(self.pixel_size, sizes)) | self._names(slicing)  # type: ignore[arg-type]
+        facts = self._facts
+        sizes = dict(zip(facts.axes, self.shape, strict=True))
+        sizes |= {letter: sizes[name] for letter, name in facts.canonical.items() if letter not in sizes and letter != "c"}
+        return self._names(roi.to_slicing(facts.pixel_size, sizes)) | self._names(slicing)
 
     def _backend_for(self, mode: str | None) -> Backend:
         """Where the array of a `mode` lives."""
@@ -227,11 +235,11 @@ class Level(LevelInfo):
 
     def _get(self, backend: Backend, axes_order: Sequence[str] | None, slicing: dict[str, Any]) -> Any:
         selection, arrangement = self._select(slicing, axes_order)
-        reader = self._reader if backend == self._backend else choose_reader(self._stored, backend)
+        reader = self._reader if backend == self._backend else choose_reader(self._stored, backend, cached=True)
         with backend.active():
             return from_stored(read_selection(reader, selection), selection, arrangement)
 
-    def _checked_patch(self, patch: Any, selection: Selection, arrangement: Arrangement) -> Any:
+    def checked_patch(self, patch: Any, selection: Selection, arrangement: Arrangement) -> Any:
         """The patch over all stored axes, in the level's dtype, or an error."""
         try:
             backend = backend_of(patch)
@@ -271,16 +279,20 @@ class Level(LevelInfo):
                 hint=f"Round or clip as you mean it, then convert: patch.astype('{self.dtype}').",
             )
 
-    def _write_checked(self, patch: Any, selection: Selection, arrangement: Arrangement) -> None:
+    def _write_checked(self, patch: Any, selection: Selection, arrangement: Arrangement, merge: Merge | None) -> None:
         with self._backend.active():
-            self._write(self._checked_patch(patch, selection, arrangement), selection)
+            self._write(self.checked_patch(patch, selection, arrangement), selection, merge=merge)
 
-    def _write(self, pixels: Any, selection: Selection) -> None:
+    def announce(self, region: Region) -> None:
+        """Say to all who track writes that a region is about to be written."""
+        for touched in list(self._listeners):
+            touched.add(region)
+
+    def _write(self, pixels: Any, selection: Selection, *, mask: Any = None, merge: Merge | None = None) -> None:
         if self._listeners:  # before: a write that breaks off has changed pixels, too
             for region in [selection.bounds] if is_dense(selection) else [piece for piece, _ in selection.pieces()]:
-                for touched in list(self._listeners):
-                    touched.add(region)
-        write_selection(self._stored, self._reader, selection, pixels)
+                self.announce(region)
+        write_selection(self._stored, selection, pixels, mask=mask, merge=merge)
 
     def _pixels_of(self, region: Roi | Mapping[str, Any]) -> Region:
         """The pixels of a region of `consolidate`."""

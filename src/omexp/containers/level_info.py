@@ -5,6 +5,7 @@ Users meet it as part of an `Image` or a `Label`.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from omexp.backend import Backend
@@ -15,6 +16,7 @@ from omexp.containers.multiscale import level_array
 from omexp.containers.points import mapped
 from omexp.containers.roi import Roi
 from omexp.metadata.image import ImageMeta
+from omexp.storage.arrays import StoredArray
 from omexp.storage.groups import Group
 from omexp.storage.reading import Reader, choose_reader
 from omexp.world import PixelSize
@@ -22,14 +24,26 @@ from omexp.world import PixelSize
 __all__ = ["LevelInfo"]
 
 
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What follows from the metadata: worked out once, for reading a box asks for it many times."""
+
+    meta: ImageMeta
+    axes: tuple[str, ...]
+    canonical: dict[str, str]
+    pixel_size: PixelSize
+
+
 class LevelInfo:
     """An array on disk as a level of an image: where it lies, what its axes and pixels are."""
 
-    def __init__(self, group: Group, meta: ImageMeta, path: str, backend: Backend) -> None:
+    def __init__(self, group: Group, meta: ImageMeta, path: str, backend: Backend, stored: StoredArray | None = None) -> None:
         self._group, self._meta, self._path, self._backend = group, meta, path, backend
-        self._stored = level_array(group, meta, path)
-        self._reader = choose_reader(self._stored, backend)
+        self._stored = level_array(group, meta, path) if stored is None else stored
+        self._reader = choose_reader(self._stored, backend, cached=True)
         self._listeners: list[Touched] = []  # `track_writes` blocks that are open
+        self._where = f"{group.where}/{path}"
+        self._known: _Facts | None = None
 
     # ------------------------------------------------------------------------------------------------ what it is
     @property
@@ -40,7 +54,7 @@ class LevelInfo:
     @property
     def where(self) -> str:
         """The array's place, for messages."""
-        return f"{self._group.where}/{self._path}"
+        return self._where
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -73,14 +87,14 @@ class LevelInfo:
     @property
     def axes(self) -> tuple[str, ...]:
         """Axis names in stored order."""
-        return self._meta.axes
+        return self._facts.axes
 
     def has_axis(self, name: str) -> bool:
         return self._meta.multiscale.axes.index(name) is not None
 
     @property
     def pixel_size(self) -> PixelSize:
-        return self._meta.pixel_size(self._path)
+        return self._facts.pixel_size
 
     def to_physical(self, points: Any, system: str | None = None) -> Any:
         """Pixel indices of this level in world units: the centre of a pixel is its index.
@@ -186,6 +200,14 @@ class LevelInfo:
             "writer": self.writer,
         }
         return html_table(f"{type(self).__name__} of {self._group.where}", rows)
+
+    @property
+    def _facts(self) -> _Facts:
+        meta, known = self._meta, self._known
+        if known is None or known.meta is not meta:
+            known = _Facts(meta, meta.axes, meta.multiscale.axes.canonical, meta.pixel_size(self._path))
+            self._known = known
+        return known
 
     def revise(self, meta: ImageMeta) -> None:
         """Take other metadata for the same levels (they are on disk already)."""

@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from omexp.errors import ArgumentError, InvalidMetadataError, MissingArrayError, NameNotFoundError, StoreNotFoundError
 from omexp.metadata.image import ImageMeta
 from omexp.metadata.problems import Problems
+from omexp.metadata.series import numbered
 from omexp.metadata.versions import decode_image, decode_series, kind_of
 from omexp.storage.arrays import StoredArray
 from omexp.storage.groups import Group
 from omexp.world import PixelSize
 
-__all__ = ["arrays_of", "image_paths", "level_array", "level_path", "read_meta", "require_image"]
+__all__ = [
+    "arrays_of",
+    "image_paths",
+    "level_array",
+    "level_path",
+    "problems_at_opening",
+    "read_document",
+    "read_level",
+    "read_meta",
+    "require_image",
+]
 
 
-def read_meta(group: Group, name: str | None = None) -> tuple[ImageMeta, Problems]:
+def read_meta(group: Group, name: str | None = None, attributes: dict[str, Any] | None = None) -> tuple[ImageMeta, Problems]:
     """The document of an image or label group; the finest array says how many channels there are and of which dtype.
 
-    `name` says which of several multiscales; None: the first.
+    `name` says which of several multiscales; None: the first. `attributes` are the group's, where they were read just now.
     """
-    attributes = group.attributes
+    attributes = group.attributes if attributes is None else attributes
     meta, problems = _decoded(group, attributes, name=name)
     if meta.channels_meta is None:
         return meta, problems
@@ -29,6 +41,46 @@ def read_meta(group: Group, name: str | None = None) -> tuple[ImageMeta, Problem
         array = group.array(meta.finest)
     except MissingArrayError:
         return meta, problems
+    return _with_channels_of(array, group, attributes, meta, problems, name)
+
+
+def problems_at_opening(group: Group, name: str | None = None, *, arrays: bool = True) -> Problems:
+    """What is tolerated in a document that was read just now; without `arrays` nothing more is read, so their channels are not counted.
+
+    Raises as `require_image` where the group is none.
+    """
+    attributes = group.attributes_at_opening
+    require_image(group, attributes)
+    if arrays:
+        return read_meta(group, name, attributes)[1]
+    return decode_image(attributes, group.zarr_format, group.where, name=name)[1]
+
+
+def read_level(
+    group: Group, choose: Callable[[ImageMeta], str], name: str | None = None, attributes: dict[str, Any] | None = None
+) -> tuple[ImageMeta, str, StoredArray, Problems]:
+    """The document of an image or label group, and one of its levels: two documents are read, the group's and the array's.
+
+    `choose` gives the level's path. Raises as `level_array`, and what `choose` raises.
+    """
+    attributes = group.attributes if attributes is None else attributes
+    meta, problems = _decoded(group, attributes, name=name)
+    path = choose(meta)
+    stored = level_array(group, meta, path)
+    if meta.channels_meta is not None:
+        meta, problems = _with_channels_of(stored, group, attributes, meta, problems, name)
+    return meta, path, stored, problems
+
+
+def read_document(group: Group, name: str | None = None) -> ImageMeta:
+    """The document alone: no array is read (before 0.4 all are: their shapes are the scales), so its channels are not counted."""
+    return _decoded(group, group.attributes, name=name)[0]
+
+
+def _with_channels_of(
+    array: StoredArray, group: Group, attributes: dict[str, Any], meta: ImageMeta, problems: Problems, name: str | None
+) -> tuple[ImageMeta, Problems]:
+    """The document once more, now that it is known how many channels there are and of which dtype."""
     if len(array.shape) != len(meta.axes):
         return meta, problems
     position = meta.multiscale.axes.index("c")
@@ -52,12 +104,20 @@ def image_paths(group: Group) -> list[str]:
     """Where the images of a bioformats2raw collection lie below its group: as its `OME` group lists them, else "0", "1", ..."""
     about = group.find("OME")
     listed = None if about is None else decode_series(about.attributes)
-    return listed if listed is not None else sorted((name for name in group.members() if name.isdigit()), key=int)
+    if listed is not None:
+        return listed
+    return sorted((name for name in group.members() if name.isdecimal()), key=int) or numbered(lambda names: _there(group, names))
 
 
-def require_image(group: Group) -> None:
+def _there(group: Group, names: Sequence[str]) -> set[str]:
+    """Those of the names that lie in a group, also damaged ones; over HTTP, where nothing can be listed, each is looked for."""
+    groups, damaged = group.find_many(names)
+    return {*groups, *damaged}
+
+
+def require_image(group: Group, attributes: dict[str, Any]) -> None:
     """Raise `StoreNotFoundError` where the group is no image or label; the message says what it is, and what to open instead."""
-    kind = kind_of(group.attributes)
+    kind = kind_of(attributes)
     if kind in ("image", "label"):
         return
     images = f" of the images {', '.join(image_paths(group))}" if kind == "bioformats2raw" else ""

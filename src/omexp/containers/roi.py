@@ -1,54 +1,18 @@
-"""Regions of interest. Knows: intervals per axis, in world units or pixels. Does not know: arrays, files."""
+"""Regions of interest. Knows: boxes over named axes, in world units or pixels. Does not know: arrays, files."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from numbers import Real
 from typing import Any, Literal
 
+from omexp.containers.intervals import RoiSlice
 from omexp.errors import ArgumentError, NameNotFoundError
 from omexp.world import PixelSize, is_positive, pixel_span
 
 __all__ = ["Roi", "RoiSlice"]
 
 Space = Literal["world", "pixel"]
-
-
-@dataclass(frozen=True, slots=True)
-class RoiSlice:
-    """An interval along one axis: `start` (None: from the beginning) and `length` (None: to the end)."""
-
-    axis_name: str
-    start: float | None = None
-    length: float | None = None
-
-    def __post_init__(self) -> None:
-        for what in ("start", "length"):
-            value = getattr(self, what)
-            if value is not None and not (isinstance(value, Real) and math.isfinite(value)):
-                raise ArgumentError(
-                    f"a {what} must be a number", where=f"Roi axis {self.axis_name!r}", got=repr(value), allowed="a finite number or None"
-                )
-        if self.length is not None and self.length < 0:
-            raise ArgumentError(
-                "a length must not be negative",
-                where=f"Roi axis {self.axis_name!r}",
-                got=self.length,
-                hint="(start, length), not (start, stop).",
-            )
-
-    @property
-    def end(self) -> float | None:
-        """start + length; None when the interval is open."""
-        return None if self.length is None else (self.start or 0) + self.length
-
-    def scaled(self, factor: float) -> RoiSlice:
-        """Both numbers times `factor`."""
-        return replace(
-            self, start=None if self.start is None else self.start * factor, length=None if self.length is None else self.length * factor
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +69,18 @@ class Roi:
         **extra: Any,
     ) -> Roi:
         """From axis -> (start, length), a slice (start, stop; no step), a number (start, length 1) or a `RoiSlice`."""
-        return cls(name, tuple(_roi_slice(axis, value) for axis, value in slices.items()), label, space, extra)
+        return cls(name, tuple(RoiSlice.from_value(axis, value) for axis, value in slices.items()), label, space, extra)
 
     def get_name(self) -> str:
         """The name, else the label, else the axes."""
         return self.name or (f"label {self.label}" if self.label is not None else "Roi over " + "".join(s.axis_name for s in self.slices))
+
+    def __getattr__(self, name: str) -> Any:
+        """The further columns by name: ``roi.score`` is ``roi.extra["score"]``."""
+        try:
+            return object.__getattribute__(self, "extra")[name]
+        except (KeyError, AttributeError):
+            raise AttributeError(f"the Roi has no {name!r}, and no extra value of that name") from None
 
     @property
     def axes(self) -> tuple[str, ...]:
@@ -128,25 +99,60 @@ class Roi:
     def to_pixel(self, pixel_size: PixelSize) -> Roi:
         """The same box in pixels: whole pixels, after the snapping rule of `omexp.world.pixel_span`. Not clipped."""
         sizes = [1.0 if self.space == "pixel" else pixel_size.get(s.axis_name) for s in self.slices]  # zoomed pixels may be fractions
-        return replace(self, slices=tuple(_to_pixel(s, size) for s, size in zip(self.slices, sizes, strict=True)), space="pixel")
+        return replace(self, slices=tuple(s.to_pixel(size) for s, size in zip(self.slices, sizes, strict=True)), space="pixel")
 
     def to_world(self, pixel_size: PixelSize) -> Roi:
         """The same box in world units."""
         if self.space == "world":
             return self
-        return replace(self, slices=tuple(s.scaled(pixel_size.get(s.axis_name)) for s in self.slices), space="world")
+        return replace(self, slices=tuple(s.to_world(pixel_size) for s in self.slices), space="world")
 
     def to_slicing(self, pixel_size: PixelSize, sizes: Mapping[str, int]) -> dict[str, slice]:
         """Axis -> slice for the axes in `sizes` (name -> pixels), clipped to them. Axes that the image has not are left out."""
         found = {}
-        for interval in self.to_pixel(pixel_size).slices:
-            size = sizes.get(interval.axis_name)
+        for interval in self.slices:
+            axis = interval.axis_name
+            size = sizes.get(axis)
             if size is None:
                 continue
-            start = 0 if interval.start is None else min(max(int(interval.start), 0), size)
-            stop = size if interval.end is None else min(max(int(interval.end), start), size)
-            found[interval.axis_name] = slice(start, stop)
+            pixel = 1.0 if self.space == "pixel" else pixel_size.get(axis)
+            start, stop = pixel_span(interval.start or 0, interval.length or 0, pixel)
+            start = min(max(start, 0), size)
+            found[axis] = slice(start, size if interval.length is None else min(max(stop, start), size))
         return found
+
+    def to_slicing_dict(self, pixel_size: PixelSize) -> dict[str, slice]:
+        """Axis -> slice in whole pixels, not clipped."""
+        return {s.axis_name: s.to_slice() for s in self.to_pixel(pixel_size).slices}
+
+    def update_slice(self, axis: str, value: Any) -> Roi:
+        """The same with another interval along an axis, given as in `from_values`; an axis that it says nothing about is added."""
+        new = RoiSlice.from_value(axis, value)
+        kept = [new if s.axis_name == axis else s for s in self.slices]
+        return replace(self, slices=tuple(kept if axis in self.axes else [*kept, new]))
+
+    def remove_slice(self, axis: str) -> Roi:
+        """The same without an axis: all of it. Raises `NameNotFoundError` for one that it says nothing about."""
+        gone = self[axis]
+        return replace(self, slices=tuple(s for s in self.slices if s is not gone))
+
+    def anchor(self, local_roi: Roi, *, pixel_size: PixelSize) -> Roi:
+        """A box in pixels of this region's patch as a box of the image, in world units; axes that it says nothing about are this one's.
+
+        Examples
+        --------
+        >>> tile = Roi.from_values({"y": (6.5, 6.5), "x": (13.0, 6.5)}, name="tile")
+        >>> found = Roi.from_values({"x": (2, 3)}, label=7, space="pixel")
+        >>> tile.anchor(found, pixel_size=PixelSize(x=0.65, y=0.65))["x"]
+        RoiSlice(axis_name='x', start=14.3, length=1.9500000000000002)
+        """
+        if local_roi.space != "pixel":
+            raise ArgumentError("a patch is measured in pixels", where=local_roi.get_name(), got=local_roi.space, allowed="'pixel'")
+        corner = {s.axis_name: s.start or 0 for s in self.to_pixel(pixel_size).slices}
+        moved = {s.axis_name: replace(s, start=corner.get(s.axis_name, 0) + (s.start or 0)) for s in local_roi.slices}
+        absolute = replace(local_roi, slices=tuple(moved.values())).to_world(pixel_size)
+        rest = tuple(s for s in self.to_world(pixel_size).slices if s.axis_name not in moved)
+        return replace(absolute, slices=(*rest, *absolute.slices))
 
     def zoom(self, zoom_factor: float = 1.0, axes: Sequence[str] = ("x", "y")) -> Roi:
         """Scaled about its own centre along `axes`; the centre never moves (a start may become negative; reading clips)."""
@@ -154,18 +160,31 @@ class Roi:
             raise ArgumentError(
                 "zoom_factor must be a positive number", where=self.get_name(), got=repr(zoom_factor), allowed="finite, above 0"
             )
-        return replace(self, slices=tuple(_zoomed(s, zoom_factor) if s.axis_name in axes else s for s in self.slices))
+        return replace(self, slices=tuple(s.zoom(zoom_factor) if s.axis_name in axes else s for s in self.slices))
 
     def union(self, other: Roi) -> Roi:
-        """The smallest box around both; an open end stays open; axes in one only are kept."""
-        return self._merged(other, {axis: _hull(self[axis], other[axis]) for axis in self._shared(other)})
+        """The smallest box around both; an open end stays open; axes in one only are kept. Name, label and extra are those of the first.
+
+        Raises
+        ------
+        ArgumentError
+            The two are in different spaces or of different labels.
+        """
+        return self._merged(other, {axis: self[axis].union(other[axis]) for axis in self._shared(other)})
 
     def intersection(self, other: Roi) -> Roi | None:
-        """What both hold; None where they hold nothing in common, as boxes that only touch. Axes in one only are kept."""
-        overlaps = {axis: _overlap(self[axis], other[axis]) for axis in self._shared(other)}
+        """What both hold; None where they hold nothing in common, as boxes that only touch. Else as `union`."""
+        overlaps = {axis: self[axis].intersection(other[axis]) for axis in self._shared(other)}
         return None if None in overlaps.values() else self._merged(other, overlaps)
 
     def _shared(self, other: Roi) -> list[str]:
+        if None not in (self.label, other.label) and self.label != other.label:
+            raise ArgumentError(
+                "two Rois of different labels",
+                where=self.get_name(),
+                got=f"labels {self.label}, {other.label}",
+                hint="Take the label away first: dataclasses.replace(roi, label=None).",
+            )
         if self.space != other.space:
             raise ArgumentError(
                 "two Rois in different spaces",
@@ -179,44 +198,3 @@ class Roi:
         every: dict[str, RoiSlice | None] = {s.axis_name: s for s in (*self.slices, *other.slices)}
         every.update(shared)
         return replace(self, slices=tuple(s for s in every.values() if s is not None))
-
-
-def _roi_slice(axis: str, value: Any) -> RoiSlice:
-    if isinstance(value, RoiSlice):
-        return value
-    if isinstance(value, slice) and value.step is None and all(isinstance(v, Real | None) for v in (value.start, value.stop)):
-        start = 0 if value.start is None else value.start
-        return RoiSlice(axis, value.start, None if value.stop is None else value.stop - start)
-    if isinstance(value, Sequence) and not isinstance(value, str) and len(value) == 2:
-        return RoiSlice(axis, value[0], value[1])
-    if isinstance(value, Real):
-        return RoiSlice(axis, float(value), 1)
-    raise ArgumentError(
-        "this is no interval", where=f"Roi axis {axis!r}", got=repr(value), allowed="(start, length), slice, number, RoiSlice"
-    )
-
-
-def _to_pixel(interval: RoiSlice, size: float) -> RoiSlice:
-    if interval.length is None:
-        return replace(interval, start=None if interval.start is None else pixel_span(interval.start, 0, size)[0])
-    start, stop = pixel_span(interval.start or 0, interval.length, size)
-    return replace(interval, start=None if interval.start is None else start, length=stop - start)
-
-
-def _zoomed(interval: RoiSlice, factor: float) -> RoiSlice:
-    if interval.length is None:
-        return interval
-    return replace(interval, start=(interval.start or 0) - (factor - 1) * interval.length / 2, length=interval.length * factor)
-
-
-def _hull(a: RoiSlice, b: RoiSlice) -> RoiSlice:
-    start = min(a.start or 0, b.start or 0)
-    return RoiSlice(a.axis_name, start, None if a.end is None or b.end is None else max(a.end, b.end) - start)
-
-
-def _overlap(a: RoiSlice, b: RoiSlice) -> RoiSlice | None:
-    start = max(a.start or 0, b.start or 0)
-    ends = [s.end for s in (a, b) if s.end is not None]
-    if not ends:
-        return RoiSlice(a.axis_name, start, None)
-    return RoiSlice(a.axis_name, start, min(ends) - start) if min(ends) > start else None

@@ -15,11 +15,11 @@ from typing import Any
 
 from omexp.backend import Array, Backend, DeviceLike, backend_of, resolve_backend, to_host
 from omexp.containers.container import OmeZarrContainer
-from omexp.containers.features import measure
+from omexp.containers.features.measure import measure
 from omexp.containers.image import Image
 from omexp.containers.level import Level
-from omexp.containers.masked import MaskedImage
-from omexp.containers.plate import OmeZarrPlate, open_ome_zarr_plate
+from omexp.containers.masking.masked import MaskedImage
+from omexp.containers.plates.plate import OmeZarrPlate, open_ome_zarr_plate
 from omexp.demo.ledger import Ledger, Progress, Step
 from omexp.demo.plate import MadePlate, copy_plate, images_of_input, path_of, plate_like
 from omexp.overview import plate_overview

@@ -11,7 +11,7 @@ from pathlib import Path
 from omexp.backend import Array, Backend, from_host
 from omexp.containers.container import OmeZarrContainer
 from omexp.containers.create import create_ome_zarr_from_array
-from omexp.containers.plate import OmeZarrPlate, create_empty_plate, open_ome_zarr_plate
+from omexp.containers.plates.plate import OmeZarrPlate, create_empty_plate, open_ome_zarr_plate
 from omexp.errors import AlreadyExistsError, ArgumentError, OmexpWarning
 from omexp.metadata.plate import ImageInWellPath
 from omexp.synthetic import AREA_PER_NUCLEUS_PX, synthetic_field

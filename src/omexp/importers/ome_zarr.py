@@ -1,7 +1,7 @@
-"""OME-Zarr images to convert. Knows: what an image group holds, how it is said in another version. Does not know: other formats.
+"""OME-Zarr images to convert. Knows: what an image group holds, how it is said in another version. Does not know: other formats, plates.
 
-Pixels, axes, units, scales, translations, names, channels, display windows, label colours, tables and unknown keys are carried over.
-Levels are built anew. What is not carried over is warned about by name.
+Every level is copied as it is, in the source's chunks, shards and codec unless others are told. Only other levels, factors or another
+method mean that levels are built anew from the finest. What is not carried over is warned about by name.
 """
 
 from __future__ import annotations
@@ -13,24 +13,27 @@ from typing import Any
 from omexp.backend import DeviceLike
 from omexp.backend import numpy_backend as _HOST
 from omexp.containers.blueprint import Blueprint, LayoutOptions
-from omexp.containers.building import How, write_image
-from omexp.containers.container import OmeZarrContainer
+from omexp.containers.building import How, write_image, write_levels
+from omexp.containers.consolidation import warn_if_unfinished
 from omexp.containers.derived import plan_derived_image
-from omexp.containers.multiscale import arrays_of, read_meta
-from omexp.containers.tables import TablesCollection
-from omexp.errors import ArgumentError, OmexpError, warn_caller
+from omexp.containers.labels import LabelsCollection
+from omexp.containers.multiscale import arrays_of, image_paths, read_meta
+from omexp.errors import ArgumentError, warn_caller
+from omexp.importers.beside import carry_array_attributes, carry_unknown_keys, copy_tables, strangers
 from omexp.kernels.methods import Methods, resolve_method
 from omexp.metadata.image import ImageMeta
 from omexp.metadata.multiscale import Dataset
-from omexp.metadata.versions import encode_names, kind_of, version_of, writable_version
+from omexp.metadata.problems import Problems
+from omexp.metadata.transforms import ScaleTranslation
+from omexp.metadata.translation import unsayable
+from omexp.metadata.versions import encode_image, encode_names, kind_of, version_of
 from omexp.pyramid import choose_backend
 from omexp.storage.arrays import StoredArray
 from omexp.storage.groups import Group
 from omexp.storage.reading import choose_reader
 
-__all__ = ["CopyOptions", "copy_image", "image_bytes", "image_groups"]
+__all__ = ["CopyOptions", "Running", "SourceImage", "copy_image", "image_groups", "open_image"]
 
-_SECTIONS = {"multiscales", "omero", "labels", "image-label", "plate", "well", "bioformats2raw.layout", "series", "ome", "version"}
 PERCENTILES = (0.1, 99.9)
 Progress = Callable[[int, int], None]
 
@@ -48,76 +51,145 @@ class CopyOptions:
     max_memory: int | None = None
     use_tensorstore: bool = False
 
+    @property
+    def builds_levels(self) -> bool:
+        """Whether levels are asked for that the source may not have."""
+        return self.method is not None or not {"levels", "scaling_factors"}.isdisjoint(self.layout)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceImage:
+    """An image, or a label, whose document has been read. `missing`: labels that are listed but not on disk."""
+
+    group: Group
+    meta: ImageMeta
+    problems: Problems
+    own_bytes: int
+    labels: Mapping[str, SourceImage]
+    missing: tuple[str, ...] = ()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the finest level, and of those of the labels."""
+        return self.own_bytes + sum(label.own_bytes for label in self.labels.values())
+
 
 def image_groups(group: Group) -> list[tuple[str, Group]]:
-    """(name, group) of the images that a group means: itself, or those of a bioformats2raw collection. Refuses plates and wells."""
+    """(name, group) of the images that a group means: itself, or those of a bioformats2raw collection. Refuses wells."""
     kind = kind_of(group.attributes)
-    if kind in ("plate", "well"):
-        raise ArgumentError(
-            f"a {kind} cannot be converted as a whole yet",
-            where=group.where,
-            hint="Convert its images one by one: open_ome_zarr_plate(...).get_images() lists them.",
-        )
+    if kind == "well":
+        raise ArgumentError("a well is part of a plate", where=group.where, hint="Convert the plate, or the well's images one by one.")
     if kind != "bioformats2raw":
         return [(group.name, group)]
-    about = group.find("OME")
-    document = {} if about is None else about.attributes
-    listed = (document.get("ome") or document).get("series")
-    paths = listed if isinstance(listed, list) else sorted((m for m in group.members() if m.isdigit()), key=int)
-    return [(str(path), group.group(str(path))) for path in paths]
+    return [(path, group.group(path)) for path in image_paths(group)]
 
 
-def image_bytes(group: Group) -> int:
-    """Bytes of the finest level of an image and of its labels."""
-    container = OmeZarrContainer(group, _HOST)
-    labels = [container.get_label(name) for name in container.list_labels()]
-    return sum(int(level.zarr_array.nbytes) for level in (container.get_image(), *labels))
+def open_image(group: Group) -> SourceImage:
+    """An image with its labels. Raises as `read_meta`, and `MissingArrayError`."""
+    image = _opened(group)
+    names = LabelsCollection(group, image.meta.version).list()
+    found, damaged = group.find_many(f"labels/{name}" for name in names)
+    for error in damaged.values():
+        raise error
+    labels = {path.removeprefix("labels/"): _opened(label) for path, label in found.items()}
+    return replace(image, labels=labels, missing=tuple(name for name in names if name not in labels))
 
 
-def copy_image(source: Group, target: Group, options: CopyOptions, progress: Progress | None) -> None:
-    """Write the image of `source` into the empty group `target`, with its labels and tables."""
-    meta, _ = read_meta(source)
-    report = _Running(progress, image_bytes(source))
-    _copy_level_zero(source, meta, target, options, report, windows=_has_windows(source))
-    container = OmeZarrContainer(source, _HOST)
-    names = container.list_labels()
-    if names:
-        labels = target.require_group("labels")
-        for name in names:
-            group = source.group(f"labels/{name}")
-            _copy_level_zero(group, read_meta(group)[0], labels.require_group(name), _for_label(options, meta), report, windows=True)
-        labels.put_attributes(encode_names({}, "labels", names, options.version))
-    left_out = _copy_tables(container.tables, TablesCollection(target, options.version))
-    left_out += _strangers(source, meta, names, container.list_tables())
+def _opened(group: Group) -> SourceImage:
+    meta, problems = read_meta(group)
+    return SourceImage(group, meta, problems, group.array(meta.finest).nbytes, {})
+
+
+def copy_image(source: SourceImage, target: Group, options: CopyOptions, progress: Progress | None) -> None:
+    """Write an image into the empty group `target`, with its labels and tables."""
+    group, meta = source.group, source.meta
+    for image in (source, *source.labels.values()):
+        for text in dict.fromkeys(map(str, image.problems.found)):
+            warn_caller(f"{image.group.where}: {text}")
+        warn_if_unfinished(image.group)
+    report, anew = Running(progress, source.nbytes), options.builds_levels
+    left_out = [f"label {name!r}, which is listed but not on disk" for name in source.missing]
+    carried = _copy_levels(source, target, options, report, anew=anew)
+    inside: list[str] = []
+    if source.labels:
+        labels, about = target.require_group("labels"), group.group("labels")
+        for name, label in source.labels.items():
+            kept = _copy_levels(label, labels.require_group(name), _for_label(options, meta), report, anew=anew)
+            inside += strangers(label.group, label.meta, kept, None, f"labels/{name}/")
+            inside += unsayable(label.meta.multiscale) if options.version != "0.6" else []
+        labels.put_attributes(encode_names({}, "labels", list(source.labels), options.version))
+        carry_unknown_keys(about, labels, options.version)
+    left_out += copy_tables(group, target, options.version)
+    left_out += strangers(group, meta, carried, list(source.labels))
+    left_out += unsayable(meta.multiscale) if options.version != "0.6" else []
+    left_out += inside
     if left_out:
-        warn_caller(f"{source.where}: not carried over: {', '.join(left_out)}")
+        warn_caller(f"{group.where}: not carried over: {', '.join(left_out)}")
 
 
-# ------------------------------------------------------------------------------------------------------- one image
-def _copy_level_zero(source: Group, meta: ImageMeta, target: Group, options: CopyOptions, report: _Running, *, windows: bool) -> None:
-    """An image or label: its finest level, with a pyramid built from it, and its document."""
-    arrays = arrays_of(source, meta)
-    finest = arrays[meta.paths.index(meta.finest)]
+# ---------------------------------------------------------------------------------------------------------- levels
+def _copy_levels(source: SourceImage, target: Group, options: CopyOptions, report: Running, *, anew: bool) -> list[str]:
+    """An image or label, its levels copied or built `anew`, and its document; the levels whose array attributes came along."""
+    meta, arrays = source.meta, arrays_of(source.group, source.meta)
     is_label = meta.image_label is not None
     method = options.method or _recorded_method(meta) or (Methods.NEAREST if is_label else Methods.MEAN)
-    backend, _ = choose_backend(options.device, method, int(finest.zarr.nbytes))
-    write_image(
-        target,
-        _planned(meta, arrays, options, source.name),
-        source=choose_reader(finest, backend),
-        how=How(
-            method=method,
-            percentiles=None if windows else PERCENTILES,
-            workers=options.workers,
-            max_memory=options.max_memory,
-            progress=report.part(int(finest.zarr.nbytes)),
-            engine="tensorstore" if options.use_tensorstore else "auto",
-        ),
+    how = How(
+        method=method,
+        percentiles=None if is_label or _has_windows(source.group) else PERCENTILES,
+        workers=options.workers,
+        max_memory=options.max_memory,
+        progress=report.part(source.own_bytes),
+        engine="tensorstore" if options.use_tensorstore else "auto",
     )
-    _carry_unknown_keys(source, target, options.version)
+    finest_first = [arrays[meta.paths.index(path)] for path in meta.by_resolution]
+    if anew:
+        blueprint = _built(meta, arrays, options, source.group.name)
+        backend, _ = choose_backend(options.device, method, source.own_bytes)
+        write_image(target, blueprint, source=choose_reader(finest_first[0], backend), how=how)
+        paths = {meta.finest: blueprint.meta.paths[0]}
+    else:
+        blueprint = _copied(meta, arrays, options, source.group.name)
+        write_levels(target, blueprint, [choose_reader(array, _HOST) for array in finest_first], how=how)
+        if meta.multiscale.type is None and meta.levels == 1:  # which `write_levels` takes for one of ours
+            written = replace(read_meta(target)[0], multiscale=blueprint.meta.multiscale)
+            target.put_attributes(encode_image(written, target.attributes))
+        paths = dict(zip(meta.by_resolution, blueprint.meta.paths, strict=True))
+    carry_unknown_keys(source.group, target, options.version)
+    carry_array_attributes(source.group, target, paths)
+    return list(paths)
 
 
-def _planned(meta: ImageMeta, arrays: Sequence[StoredArray], options: CopyOptions, name: str) -> Blueprint:
+def _copied(meta: ImageMeta, arrays: Sequence[StoredArray], options: CopyOptions, name: str) -> Blueprint:
+    """The same levels, each in its own chunks, shards and codec unless others are told."""
+    told = {"dimension_separator": "/", "ngff_version": options.version} | dict(options.layout)
+    try:
+        blueprint = plan_derived_image(meta, arrays, None, told)
+    except ArgumentError:
+        if "shards" not in told or "chunks" in told:
+            raise
+        blueprint = plan_derived_image(meta, arrays, None, told | {"chunks": "auto"})  # sizes that divide the shards
+    layouts = blueprint.layouts
+    if {"chunks", "shards", "chunks_per_shard"}.isdisjoint(told):  # also those that are larger than the array
+        stored = [arrays[meta.paths.index(path)] for path in meta.by_resolution]
+        layouts = tuple(
+            replace(layout, chunks=array.chunks, shards=array.shards if layout.zarr_format == 3 else None)
+            for layout, array in zip(layouts, stored, strict=True)
+        )
+    sized = _with_pixel_size(meta, options.pixel_size).multiscale
+    datasets = tuple(sized.datasets[meta.paths.index(path)] for path in meta.by_resolution)
+    multiscale = replace(sized, datasets=datasets, name=told.get("name") or meta.name or name)
+    channels = None if meta.image_label is not None else blueprint.meta.channels_meta
+    if channels is not None and options.version != meta.version:  # only before 0.5 the block names its version
+        channels = replace(channels, extra={key: value for key, value in channels.extra.items() if key != "version"})
+    return replace(
+        blueprint,
+        meta=replace(blueprint.meta, multiscale=multiscale, channels_meta=channels, image_label=meta.image_label),
+        layouts=layouts,
+    )
+
+
+def _built(meta: ImageMeta, arrays: Sequence[StoredArray], options: CopyOptions, name: str) -> Blueprint:
+    """The finest level with levels that are made from it, as many and by the same factors as the source's unless others are told."""
     finest = arrays[meta.paths.index(meta.finest)]
     # the default layout, whatever the source's was; "scaling_factors" and "levels" are the source's unless told
     told = {"chunks": "auto", "shards": None, "compressors": "auto", "dimension_separator": "/", "ngff_version": options.version}
@@ -138,20 +210,28 @@ def _planned(meta: ImageMeta, arrays: Sequence[StoredArray], options: CopyOption
         datasets=tuple(Dataset(d.path, t) for d, t in zip(blueprint.meta.multiscale.datasets, transforms, strict=True)),
         name=told.get("name") or meta.name or name,
         extra=meta.multiscale.extra,
+        frame=meta.multiscale.frame,
     )
     new = replace(blueprint.meta, multiscale=planned, image_label=meta.image_label)
     return replace(blueprint, meta=replace(new, channels_meta=None) if meta.image_label is not None else new)
 
 
 def _with_pixel_size(meta: ImageMeta, sizes: Mapping[str, float]) -> ImageMeta:
-    """The metadata with other sizes along some axes of the finest level, in micrometers and seconds."""
-    axes, at = meta.multiscale.axes, meta.paths.index(meta.finest)
-    places = {axes.index(axis): float(size) for axis, size in sizes.items() if axes.index(axis) is not None}
-    datasets, transform = list(meta.multiscale.datasets), meta.multiscale.datasets[at].transform
-    scale = tuple(places.get(i, s) for i, s in enumerate(transform.scale))
-    datasets[at] = replace(datasets[at], transform=replace(transform, scale=scale))
+    """The metadata with other sizes along some axes of the finest level, in micrometers and seconds; the levels keep their ratios."""
+    axes = meta.multiscale.axes
+    places = {i: float(size) for axis, size in sizes.items() if (i := axes.index(axis)) is not None}
+    finest = meta.multiscale.datasets[meta.paths.index(meta.finest)].transform
+
+    def sized(one: ScaleTranslation) -> ScaleTranslation:
+        scale, translation = list(one.scale), list(one.translation)
+        for i, size in places.items():
+            scale[i] = size * (one.scale[i] / finest.scale[i])
+            translation[i] = finest.translation[i] + (one.translation[i] - finest.translation[i]) / finest.scale[i] * size
+        return ScaleTranslation(tuple(scale), tuple(translation))
+
+    datasets = tuple(replace(d, transform=sized(d.transform)) for d in meta.multiscale.datasets)
     items = tuple(replace(a, unit="second" if a.type == "time" else "micrometer") if i in places else a for i, a in enumerate(axes.items))
-    return replace(meta, multiscale=replace(meta.multiscale, axes=replace(axes, items=items), datasets=tuple(datasets)))
+    return replace(meta, multiscale=replace(meta.multiscale, axes=replace(axes, items=items), datasets=datasets))
 
 
 def _for_label(options: CopyOptions, image: ImageMeta) -> CopyOptions:
@@ -184,52 +264,14 @@ def _has_windows(group: Group) -> bool:
     return isinstance(channels, list) and any(isinstance(c, dict) and c.get("window") for c in channels)
 
 
-# -------------------------------------------------------------------------------------------------- all the rest
-def _carry_unknown_keys(source: Group, target: Group, version: str) -> None:
-    """Put what other programs wrote beside the document's own keys where it was: beside `ome`, or inside it."""
-    document = source.attributes
-    beside = {k: v for k, v in document.items() if k not in _SECTIONS}
-    inner = document.get("ome")
-    inside = {k: v for k, v in inner.items() if k not in _SECTIONS} if isinstance(inner, Mapping) else {}
-    if beside or inside:
-        found = target.attributes | beside
-        target.put_attributes(writable_version(version).with_sections(found, inside) if inside else found)
-
-
-def _copy_tables(source: TablesCollection, target: TablesCollection) -> list[str]:
-    """Copy all tables; the names of those that cannot be read, each with the reason."""
-    failed = []
-    for name in source.list():
-        try:
-            table = source.get(name)
-            target.add(name, table)
-        except OmexpError as error:
-            failed.append(f"table {name!r} ({error})")
-    return failed
-
-
-def _strangers(group: Group, meta: ImageMeta, labels: Sequence[str], tables: Sequence[str]) -> list[str]:
-    """What lies in the group and is no part of the image, by name."""
-    document = group.attributes
-    multiscales = version_of(document, group.zarr_format, group.where).sections(document)["multiscales"]
-    found = [f"multiscales.{i}" for i in range(1, len(multiscales))]
-    known = {path.partition("/")[0] for path in meta.paths} | {"labels", "tables"}
-    found += [f"group or array {name!r}" for name in group.members() if name not in known]
-    for what, names in (("labels", labels), ("tables", tables)):
-        inside = group.find(what)
-        found += [f"{what}/{name}, which is not listed" for name in (inside.members() if inside else []) if name not in names]
-    attributes = set(group.array(meta.finest).zarr.attrs) - {"_ARRAY_DIMENSIONS"}
-    return found + [f"array attribute {name!r}" for name in sorted(attributes)]
-
-
-class _Running:
+class Running:
     """One progress for several parts."""
 
     def __init__(self, progress: Progress | None, total: int) -> None:
         self.progress, self.total, self.before = progress, total, 0
 
     def part(self, nbytes: int) -> Progress | None:
-        """The progress of the next part, of so many bytes."""
+        """The progress of the next part, of so many bytes; it may count in others."""
         begun, self.before = self.before, self.before + nbytes
         progress, total = self.progress, self.total
-        return None if progress is None else lambda done, _: progress(begun + done, total)
+        return None if progress is None else lambda done, of: progress(begun + (nbytes * done // of if of else nbytes), total)

@@ -13,7 +13,7 @@ import numpy as np
 
 from omexp.backend import native_for
 from omexp.geometry import Shape, blocks, level_shape, windows_source
-from omexp.kernels import _host_gaussian, _host_labels  # noqa: F401  native() imports this module only; those register their bodies
+from omexp.kernels import _host_crops, _host_features, _host_gaussian, _host_labels  # noqa: F401  they register their bodies
 from omexp.kernels.windows import divide_half_even, fold, max_of, mean_of, median_of, min_of, mode_of, sum_dtype, uniform_pieces, views_of
 
 TILE_BYTES = 2**20  # uint16 (2, 2) mean: 4.2 GB/s at 1 MiB, 2.1 at 128 KiB, 4.5 at 2 MiB

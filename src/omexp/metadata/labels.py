@@ -97,4 +97,13 @@ def parse_labels_list(value: Any, problems: Problems, loc: str = "labels") -> li
     if not named or not all(isinstance(v, (str, int)) and not isinstance(v, bool) for v in value):
         problems.broken("labels-names", loc, f"expected a list of names, got {shown(value)}")
         return []
-    return list(dict.fromkeys(map(str, value)))
+    names = list(dict.fromkeys(map(str, value)))
+    # "labels ... a list of paths (strings)" to label images below the group (0.4 to 0.6: labels)
+    for i, name in enumerate(value):
+        if not isinstance(name, str):
+            problems.broken("labels-text", f"{loc}.{i}", f"expected a string, got {shown(name)}")
+        elif name.startswith("/"):
+            problems.broken("labels-relative", f"{loc}.{i}", f"expected a path below the group, got {shown(name)}")
+    if len(names) < len(value):
+        problems.broken("labels-unique", loc, f"a path is listed twice: {shown(list(value))}")
+    return names

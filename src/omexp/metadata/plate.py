@@ -3,25 +3,50 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from omexp.errors import ArgumentError
 from omexp.metadata.problems import Problems, shown
 
-__all__ = ["Acquisition", "ImageInWellPath", "PlateMeta", "WellImage", "WellMeta", "new_plate", "parse_plate", "parse_well"]
+__all__ = ["FIELD", "NAME", "Acquisition", "ImageInWellPath", "PlateMeta", "WellImage", "WellMeta", "parse_plate", "parse_well"]
 
-_NAME = re.compile(r"[A-Za-z0-9]+")
+NAME = re.compile(r"[A-Za-z0-9]+")
+FIELD = re.compile(r"(?!__)(?!\.+$)[A-Za-z0-9._-]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Acquisition:
-    """One run of the microscope over the plate."""
+    """One run of the microscope over the plate. `extra` keeps its other keys, as they are written."""
 
     id: int
     name: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def maximumfieldcount(self) -> int | None:
+        """The largest number of fields that a well has of it."""
+        return self._number("maximumfieldcount")
+
+    @property
+    def starttime(self) -> int | None:
+        """When it began: seconds or milliseconds since 1970."""
+        return self._number("starttime")
+
+    @property
+    def endtime(self) -> int | None:
+        """When it ended: seconds or milliseconds since 1970."""
+        return self._number("endtime")
+
+    @property
+    def description(self) -> str | None:
+        found = self.extra.get("description")
+        return found if isinstance(found, str) else None
+
+    def _number(self, key: str) -> int | None:
+        found = self.extra.get(key)
+        return found if type(found) is int else None
 
     def to_json(self) -> dict[str, Any]:
         return {"id": self.id} | ({"name": self.name} if self.name else {}) | dict(self.extra)
@@ -46,10 +71,14 @@ class ImageInWellPath:
     def __post_init__(self) -> None:
         column = f"{self.column:02d}" if isinstance(self.column, int) and not isinstance(self.column, bool) else str(self.column)
         object.__setattr__(self, "column", column)
-        # "The name MUST contain only alphanumeric characters" (0.4, 0.5: plate rows, columns; well images)
-        for what, name in (("row", self.row), ("column", column), ("path", self.path)):
-            if not _NAME.fullmatch(str(name)):
+        # "The name MUST contain only alphanumeric characters" (0.4 to 0.6: plate rows, columns)
+        for what, name in (("row", self.row), ("column", column)):
+            if not NAME.fullmatch(str(name)):
                 raise ArgumentError(f"{what} must be alphanumeric", where="ImageInWellPath", got=repr(name), allowed="letters and digits")
+        if not FIELD.fullmatch(str(self.path)):  # in 0.6; 0.4 and 0.5 want letters and digits, see `field_problem`
+            raise ArgumentError(
+                "this cannot name a field", where="ImageInWellPath", got=repr(self.path), allowed="letters, digits, '.', '_', '-'"
+            )
 
     @property
     def well_path(self) -> str:
@@ -111,72 +140,12 @@ class WellMeta:
     images: tuple[WellImage, ...]
     extra: Mapping[str, Any] = field(default_factory=dict)
 
+    def paths(self, acquisition: int | None = None) -> list[str]:
+        """Paths of the fields; of one acquisition, if given."""
+        return [i.path for i in self.images if acquisition is None or i.acquisition == acquisition]
+
     def to_json(self) -> dict[str, Any]:
         return {"images": [i.to_json() for i in self.images]} | dict(self.extra)
-
-
-def new_plate(
-    name: str, images: Sequence[ImageInWellPath], rows: Sequence[str] | None = None, columns: Sequence[str | int] | None = None
-) -> tuple[PlateMeta, dict[str, WellMeta]]:
-    """A plate document and the documents of its wells, for images that are to be written.
-
-    Raises
-    ------
-    ArgumentError
-        No image, the same image twice, one acquisition id with two names, or a row or column that is not among those given.
-    """
-    if not images:
-        raise ArgumentError("a plate needs at least one image", where="images", hint="Pass a list of ImageInWellPath.")
-    strangers = [i for i in images if not isinstance(i, ImageInWellPath)]
-    if strangers:
-        raise ArgumentError("this does not say where an image lies", where="images", got=repr(strangers[0]), allowed="ImageInWellPath")
-    if len({(i.well_path, i.path) for i in images}) != len(images):
-        raise ArgumentError(
-            "the same image is named twice",
-            where="images",
-            got=[f"{i.well_path}/{i.path}" for i in images],
-            hint="Give the fields of a well different paths.",
-        )
-    acquisitions: dict[int, str | None] = {}
-    for image in images:
-        if image.acquisition_id is None:
-            continue
-        known = acquisitions.setdefault(image.acquisition_id, image.acquisition_name)
-        if known != image.acquisition_name:
-            raise ArgumentError(
-                "one acquisition has two names", where=f"acquisition {image.acquisition_id}", got=[known, image.acquisition_name]
-            )
-    wells: dict[str, WellMeta] = {}
-    for image in sorted(images, key=lambda i: (_natural(i.row), _natural(str(i.column)))):
-        before = wells.get(image.well_path, WellMeta(()))
-        wells[image.well_path] = replace(before, images=(*before.images, WellImage(image.path, image.acquisition_id)))
-    plate = PlateMeta(
-        name,
-        _all_names("rows", rows, {i.row for i in images}),
-        _all_names("columns", columns, {str(i.column) for i in images}),
-        tuple(wells),
-        tuple(
-            Acquisition(i, n, {"maximumfieldcount": max(sum(w.acquisition == i for w in well.images) for well in wells.values())})
-            for i, n in sorted(acquisitions.items())
-        ),
-        max(len(w.images) for w in wells.values()),
-    )
-    return plate, wells
-
-
-def _all_names(what: str, given: Sequence[str | int] | None, used: set[str]) -> tuple[str, ...]:
-    """Rows or columns in their order: those given, which must hold all that are used, else those that are used."""
-    if given is None:
-        return tuple(sorted(used, key=_natural))
-    names = tuple(f"{n:02d}" if isinstance(n, int) else str(n) for n in given)
-    if len(set(names)) != len(names) or not used <= set(names) or not all(_NAME.fullmatch(n) for n in names):
-        raise ArgumentError(f"{what} must name every one of the plate once", where=what, got=list(names), allowed=f"all of {sorted(used)}")
-    return names
-
-
-def _natural(name: str) -> tuple[int, str]:
-    """A before B before AA, 2 before 10."""
-    return len(name.lstrip("0")), name.lstrip("0")
 
 
 def parse_plate(value: Any, problems: Problems, loc: str = "plate") -> PlateMeta | None:
@@ -221,7 +190,7 @@ def _parse_names(entry: dict[str, Any], key: str, details: dict[str, Mapping[str
         problems.broken("plate-rows", loc, "every entry needs a name of its own")
     for i, name in enumerate(texts):
         # "It MUST contain only alphanumeric characters" (0.4 to 0.6)
-        if name and not _NAME.fullmatch(name):
+        if name and not NAME.fullmatch(name):
             problems.broken("plate-alphanumeric", f"{loc}.{i}.name", f"expected letters and digits, got {shown(name)}")
         if name and (others := {k: v for k, v in entries[i].items() if k != "name"}):
             details[f"{key}/{name}"] = others
@@ -300,9 +269,6 @@ def _parse_acquisitions(value: Any, problems: Problems, loc: str) -> dict[int, A
     return found
 
 
-_FIELD = re.compile(r"(?!__)(?!\.+$)[A-Za-z0-9._-]+")
-
-
 def parse_well(value: Any, problems: Problems, loc: str = "well") -> WellMeta | None:
     """A well from its block. None if it cannot be used."""
     entry = problems.expect_dict(value, loc)
@@ -313,7 +279,7 @@ def parse_well(value: Any, problems: Problems, loc: str = "well") -> WellMeta | 
     if listed is not None and not listed:
         problems.broken("well-empty", f"{loc}.images", "empty; expected at least one field")
     # "MUST contain only alphanumeric characters" (0.4, 0.5); "a-zA-Z0-9-_.", not only dots, not starting with "__" (0.6)
-    allowed = _NAME if problems.version < "0.6" else _FIELD
+    allowed = NAME if problems.version < "0.6" else FIELD
     for i, image in enumerate(listed or ()):
         path = image.get("path") if isinstance(image, dict) else None
         place = f"{loc}.images.{i}"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["FAMILIES", "RULES", "Level", "Rule"]
+__all__ = ["FAMILIES", "RULES", "STORE_RULES", "Level", "Rule"]
 
 FAMILIES = ("0.1", "0.2", "0.3", "0.4", "0.5", "0.6", "0.9")  # of versions, oldest first
 
@@ -134,6 +134,10 @@ _TABLE: tuple[tuple[str, str, str, Reading, str], ...] = (  # id, MUST in, SHOUL
     ("label-version", "", "0.2-0.5", "quiet", "Write the version inside image-label."),
     ("label-multiscales", "", _ALL, "quiet", "Write multiscales beside image-label."),
     ("labels-names", _ALL, "", "stop", "Write a list of paths below the group."),
+    ("labels-text", _ALL, "", "quiet", "Write the path as a string."),
+    ("labels-unique", "", _ALL, "quiet", "List each path once."),
+    ("labels-null", _ALL, "", "quiet", "Write a list of paths below the group, or no such key."),
+    ("labels-relative", _ALL, "", "quiet", "Write a path below the group: it begins with no '/'."),
     # ---- plates
     ("plate-rows", _ALL, "", "stop", "Give every row and every column a name of its own."),
     ("plate-empty", _ALL, "", "quiet", "List at least one."),
@@ -164,4 +168,56 @@ _TABLE: tuple[tuple[str, str, str, Reading, str], ...] = (  # id, MUST in, SHOUL
     ("series-paths", _ALL, "", "quiet", "Write a list of paths."),
 )  # fmt: skip
 
+# What only a store can break: its documents together, and its arrays. No reader asks for these; `omexp.checking` does.
+_STORE_TABLE: tuple[tuple[str, str, str, str], ...] = (  # id, MUST in, SHOULD in, fix
+    ("json", _ALL, "", "Correct the JSON (no comments, no NaN), or restore the document from a copy."),
+    ("path-inside", _ALL, "", "Name something below the group."),
+    ("member-missing", _ALL, "", "Write it, copy it again, or take it off the list."),
+    ("member-kind", _ALL, "", "List groups of that kind only."),
+    ("hierarchy-version", _ALL, "", "Write one version of OME-Zarr in the whole hierarchy."),
+    ("hierarchy-format", _ALL, "", "Write one Zarr format in the whole hierarchy."),
+    ("consolidated-stale", "", _ALL, "Consolidate the metadata again: other readers trust the copy."),
+    ("levels-unfinished", "", _ALL, "Go on with image.consolidate(resume=True), or make the levels anew."),
+    # ---- archives (RFC-9)
+    ("archive-root", _ALL, "", "Zip what is in the folder of a Zarr format 3 group, not the folder."),
+    ("archive-nested", _ALL, "", "Unpack it, or leave it out."),
+    ("archive-compressed", "", _ALL, "Store the entries as they are: chunks are compressed already."),
+    ("archive-zip64", "", _ALL, "Write the file with ZIP64 records."),
+    ("archive-order", "", _ALL, "Write the zarr.json files first, the outermost first."),
+    ("archive-comment", "", _ALL, "Write the comment {\"ome\": {\"version\": ...}}."),
+    # ---- arrays
+    ("array-missing", _ALL, "", "Write the array, or take the level off the list."),
+    ("array-readable", _ALL, "", "Write the array anew, with codecs and a dtype that Zarr knows."),
+    ("array-axes", _ALL, "", "List one axis per dimension of the array."),
+    ("array-dtype", "0.6-0.9", "0.1-0.5", "Write all levels with one dtype."),
+    ("array-shapes", _ALL, "", "List the finest level first; no level is larger than the one before."),
+    ("array-scales", "", _ALL, "Write scales that grow as the shapes shrink."),
+    ("array-names", "0.5", "0.6-0.9", "Write the names of the axes as dimension_names of the array."),
+    ("array-separator", "0.2-0.4", "", "Write chunk keys with '/' between the indices."),
+    ("array-fill", "", "0.1-0.4", "Write the fill value as a number of the array's dtype."),
+    ("chunk-damaged", _ALL, "", "Restore the chunk from a copy, or write that region anew."),
+    ("chunk-stray", "", _ALL, "Remove the file; no reader looks there."),
+    # ---- labels and tables
+    ("labels-key", "0.5-0.9", "0.1-0.4", "Write the list of labels, with the paths of all labels."),
+    ("labels-unlisted", "", "0.5-0.9", "Add it to the list, or remove it."),
+    ("labels-between", "0.5-0.9", "", "Keep metadata out of the groups between labels and a label."),
+    ("label-block-missing", "", _ALL, "Write image-label: without it a label looks like an image."),
+    ("label-dtype", "0.5-0.9", "0.1-0.4", "Write labels as integers of 8 to 64 bits."),
+    ("label-levels", _ALL, "", "Write as many levels as the image has."),
+    ("label-grid", "", _ALL, "Write the label on the grid of the image: the same sizes, or 1."),
+    ("label-source-there", "", _ALL, "Write the path from the label to its image, '../../' for labels of this image."),
+    ("tables-missing", "", _ALL, "Write the table, or take it off the list."),
+    ("tables-unlisted", "", _ALL, "Add it to the list, or remove it."),
+    ("table-region", "", _ALL, "Name a label of this image: {'path': '../labels/NAME'}."),
+    # ---- plates, wells, collections, scenes
+    ("plate-row-group", "", _ALL, "Write a Zarr group for the row."),
+    ("plate-field-count-true", "", _ALL, "Write the largest number of fields of a well."),
+    ("acquisition-fieldcount-true", "", _ALL, "Write the largest number of fields of the acquisition."),
+    ("well-acquisition-known", "0.4-0.9", "", "Write the id of one of the plate's acquisitions."),
+    ("collection-xml", "", "0.4-0.9", "Keep OME/METADATA.ome.xml beside the images."),
+    ("scene-system", "0.6-0.9", "", "Name a coordinate system of the image at that path."),
+)  # fmt: skip
+
+STORE_RULES = tuple(name for name, *_ in _STORE_TABLE)
 RULES = {name: Rule(name, _versions(must), _versions(should), reading, fix) for name, must, should, reading, fix in _TABLE}
+RULES |= {name: Rule(name, _versions(must), _versions(should), "quiet", fix) for name, must, should, fix in _STORE_TABLE}

@@ -6,6 +6,7 @@ The rules are in `rules.py`, the walks are those of the readers (`parse_multisca
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from omexp.metadata.channels import parse_channels
@@ -13,10 +14,24 @@ from omexp.metadata.labels import parse_image_label, parse_labels_list
 from omexp.metadata.multiscale import Multiscale, parse_multiscale
 from omexp.metadata.plate import PlateMeta, WellMeta, parse_plate, parse_well
 from omexp.metadata.problems import Problem, Problems, shown
-from omexp.metadata.systems import parse_links, parse_systems
+from omexp.metadata.systems import Link, parse_links, parse_systems
 from omexp.metadata.versions import Version, check_tag, guess_version, kind_of, tag_of, version_of_tag
 
-__all__ = ["check_document", "is_valid"]
+__all__ = ["Examined", "check_document", "examine_document", "is_valid"]
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """A document that was checked: its problems, its version (None where that cannot be known), and its sections as records.
+
+    `parsed` has, by the section's key: `multiscales` a list of `Multiscale`, None for one that cannot be used; `plate` a `PlateMeta`,
+    `well` a `WellMeta`, `labels` and `series` lists of names; a section that cannot be used is None.
+    """
+
+    problems: tuple[Problem, ...]
+    version: Version | None = None
+    sections: Mapping[str, Any] = field(default_factory=dict)
+    parsed: Mapping[str, Any] = field(default_factory=dict)
 
 
 def check_document(document: Any, *, zarr_format: int | None = None, version: str | None = None) -> tuple[Problem, ...]:
@@ -38,16 +53,22 @@ def check_document(document: Any, *, zarr_format: int | None = None, version: st
     >>> check_document({"ome": {"version": "0.5", "labels": ["nuclei"]}})
     ()
     """
+    return examine_document(document, zarr_format=zarr_format, version=version).problems
+
+
+def examine_document(document: Any, *, zarr_format: int | None = None, version: str | None = None) -> Examined:
+    """`check_document`, with what the document says."""
     problems = Problems(checking=True)
     if not isinstance(document, Mapping):
         problems.broken("object", "document", f"expected an object, got {shown(document)}")
-        return tuple(problems.found)
+        return Examined(tuple(problems.found))
     found = _version(document, zarr_format, version, problems)
     if found is None:
-        return tuple(problems.found)
+        return Examined(tuple(problems.found))
     problems.version = found.tag
-    _check_sections(found.sections(document), document, problems)
-    return tuple(problems.found)
+    sections = found.sections(document)
+    parsed = _check_sections(sections, document, problems)
+    return Examined(tuple(problems.found), found, sections, parsed)
 
 
 def is_valid(problems: tuple[Problem, ...], *, strict: bool = False) -> bool:
@@ -78,15 +99,18 @@ def _version(document: Mapping[str, Any], zarr_format: int | None, wanted: str |
     return found
 
 
-def _check_sections(sections: Mapping[str, Any], document: Mapping[str, Any], problems: Problems) -> None:
+def _check_sections(sections: Mapping[str, Any], document: Mapping[str, Any], problems: Problems) -> dict[str, Any]:
     """Every section that is there. "MUST contain ... the metadata of one of" image, label, plate, well, scene, collection."""
     walked = [key for key in _WALKS if key in sections]
+    parsed = {}
     for key in walked:
-        _WALKS[key](sections[key], sections, problems)
+        problems.unusable = False  # each by itself
+        parsed[key] = _WALKS[key](sections[key], sections, problems)
     if not set(walked) - {"omero"}:
         kind = kind_of(document)
         misplaced = f"there is metadata of kind {kind!r}, not where {problems.version} keeps it" if kind else "no OME-Zarr metadata"
         problems.broken("known-kind", "document", misplaced)
+    return parsed
 
 
 def _check_multiscales(value: Any, sections: Mapping[str, Any], problems: Problems) -> list[Multiscale | None]:
@@ -115,7 +139,18 @@ def _check_label(value: Any, sections: Mapping[str, Any], problems: Problems) ->
 
 
 def _check_labels(value: Any, sections: Mapping[str, Any], problems: Problems) -> list[str]:
-    return parse_labels_list(value, problems)
+    if value is None:
+        problems.broken("labels-null", "labels", "null; expected a list of names")
+    names = parse_labels_list(value, problems)
+    _check_inside(names, "labels", problems)
+    return names
+
+
+def _check_inside(paths: list[str], loc: str, problems: Problems) -> None:
+    """Paths of groups below this one. "path ... relative to the group" (all versions)"""
+    for i, path in enumerate(paths):
+        if {"", ".", ".."} & set(path.replace("\\", "/").strip("/").split("/")) or "\0" in path:
+            problems.broken("path-inside", f"{loc}.{i}", f"leads outside the group: {shown(path)}")
 
 
 def _check_plate(value: Any, sections: Mapping[str, Any], problems: Problems) -> PlateMeta | None:
@@ -132,16 +167,19 @@ def _check_layout(value: Any, sections: Mapping[str, Any], problems: Problems) -
         problems.broken("layout-number", "bioformats2raw.layout", f"expected 3, got {shown(value)}")
 
 
-def _check_series(value: Any, sections: Mapping[str, Any], problems: Problems) -> None:
+def _check_series(value: Any, sections: Mapping[str, Any], problems: Problems) -> list[str] | None:
     # "'series' MUST be a list of string paths" (0.4 to 0.6: transitional)
     if not isinstance(value, list) or not all(isinstance(path, str) for path in value):
         problems.broken("series-paths", "series", f"expected a list of paths, got {shown(value)}")
+        return None
+    _check_inside(value, "series", problems)
+    return value
 
 
-def _check_scene(value: Any, sections: Mapping[str, Any], problems: Problems) -> None:
+def _check_scene(value: Any, sections: Mapping[str, Any], problems: Problems) -> tuple[Link, ...]:
     scene = problems.expect_dict(value, "scene")
     if scene is None:
-        return
+        return ()
     systems = []
     if "coordinateSystems" in scene:
         systems = parse_systems(scene["coordinateSystems"], problems, "scene.coordinateSystems")
@@ -149,8 +187,8 @@ def _check_scene(value: Any, sections: Mapping[str, Any], problems: Problems) ->
     # "'scene' MUST contain 'coordinateTransformations'" (0.6)
     if not isinstance(listed, list) or not listed:
         problems.broken("scene-transforms", "scene.coordinateTransformations", f"expected a list of transforms, got {shown(listed)}")
-        return
-    parse_links(listed, systems, problems, "scene.coordinateTransformations", intrinsic=None)
+        return ()
+    return parse_links(listed, systems, problems, "scene.coordinateTransformations", intrinsic=None)
 
 
 _WALKS = {

@@ -7,9 +7,9 @@ The only module that knows versions. A *document* is the attributes of one group
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from omexp.errors import ArgumentError, NameNotFoundError, UnsupportedVersionError
 from omexp.metadata.channels import parse_channels
@@ -37,12 +37,15 @@ __all__ = [
     "encode_well",
     "guess_version",
     "kind_of",
+    "revise_image_label",
     "revise_multiscale",
     "tag_of",
     "version_of",
     "version_of_tag",
     "writable_version",
 ]
+
+Record = TypeVar("Record")
 
 _RELEASED = re.compile(r"\d+\.\d+(\.\d+)?")
 
@@ -300,6 +303,17 @@ def revise_multiscale(
     return dict(document) | ({"ome": sections | changed} if version.namespaced else changed)
 
 
+def revise_image_label(document: Mapping[str, Any], zarr_format: int, where: str, **changes: Any) -> dict[str, Any]:
+    """The document with some keys of its `image-label` set, those that are None removed; everything else in it is kept."""
+    version = version_of(document, zarr_format, where)
+    sections = version.sections(document)
+    before = sections.get("image-label")
+    block = (dict(before) if isinstance(before, Mapping) else {}) | changes
+    block = {k: v for k, v in block.items() if v is not None or k not in changes}
+    changed = {"image-label": block}
+    return dict(document) | ({"ome": sections | changed} if version.namespaced else changed)
+
+
 # ------------------------------------------------------------------------------------------------- lists of names
 def decode_names(document: Mapping[str, Any], key: str) -> list[str]:
     """The list under `labels` or `tables`: below `ome` (0.5), else at the top (0.4, Fractal tables, and 0.5 writers that forget).
@@ -328,22 +342,24 @@ def encode_names(document: Mapping[str, Any], key: str, names: Sequence[str], ve
 # ---------------------------------------------------------------------------------------------------------- plates
 def decode_plate(document: Mapping[str, Any], zarr_format: int, where: str) -> tuple[str, PlateMeta, Problems]:
     """(version, plate, problems). Raises `InvalidMetadataError` naming every rule without which it cannot be used."""
-    version = version_of(document, zarr_format, where)
-    problems = _problems(document, version)
-    plate = parse_plate(version.sections(document).get("plate"), problems)
-    problems.raise_errors(where, "this group is not a usable plate")
-    assert plate is not None
-    return version.tag, plate, problems
+    return _decoded(document, zarr_format, where, "plate", parse_plate)
 
 
 def decode_well(document: Mapping[str, Any], zarr_format: int, where: str) -> tuple[str, WellMeta, Problems]:
     """(version, well, problems). Raises `InvalidMetadataError` naming every rule without which it cannot be used."""
+    return _decoded(document, zarr_format, where, "well", parse_well)
+
+
+def _decoded(
+    document: Mapping[str, Any], zarr_format: int, where: str, kind: str, parse: Callable[[Any, Problems], Record | None]
+) -> tuple[str, Record, Problems]:
+    """The record under one key of a document, which only that key is needed for."""
     version = version_of(document, zarr_format, where)
     problems = _problems(document, version)
-    well = parse_well(version.sections(document).get("well"), problems)
-    problems.raise_errors(where, "this group is not a usable well")
-    assert well is not None
-    return version.tag, well, problems
+    record = parse(version.sections(document).get(kind), problems)
+    problems.raise_errors(where, f"this group is not a usable {kind}")
+    assert record is not None
+    return version.tag, record, problems
 
 
 def encode_plate(plate: PlateMeta, version: str, document: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from omexp.checking import require_valid
 from omexp.errors import NameNotFoundError, StoreNotFoundError
 from omexp.metadata.plate import PlateMeta, WellMeta
 from omexp.metadata.versions import decode_plate, decode_well, kind_of
 from omexp.ngff.model import Multiscales, Record
 from omexp.ngff.reading import image_of_group, noted, open_store
-from omexp.storage.groups import Group, StoreLike
+from omexp.storage.groups import Group
+from omexp.storage.locating import StoreLike
 
 __all__ = [
     "HCSPlate",
@@ -105,7 +107,8 @@ def from_hcs_zarr(
     store
         A path, URL, dict, zarr store or group.
     validate
-        Raise for every rule of the specification that the metadata breaks: the plate's here, a well's or image's when it is opened.
+        Raise for every MUST of the specification that is broken, as `omexp.validate` finds them: the plate's here, a well's or image's when
+        it is opened.
     storage_options
         Passed on to fsspec with a URL.
     well_cache_size, image_cache_size
@@ -139,8 +142,10 @@ class HCSPlate:
 
     def __init__(self, group: Group, *, validate: bool = False) -> None:
         self._group, self._validate = group, validate
+        if validate:
+            require_valid(group)
         version, meta, problems = decode_plate(group.attributes, group.zarr_format, group.where)
-        noted(problems, group.where, validate=validate)
+        noted(problems, group.where)
         self.metadata = _plate(meta, version)
 
     @property
@@ -199,8 +204,10 @@ class HCSWell:
     def __init__(self, group: Group, place: PlateWell, *, validate: bool = False) -> None:
         self._group, self._validate = group, validate
         self.path, self.row_index, self.column_index = place.path, place.rowIndex, place.columnIndex
+        if validate:
+            require_valid(group)
         version, meta, problems = decode_well(group.attributes, group.zarr_format, group.where)
-        noted(problems, group.where, validate=validate)
+        noted(problems, group.where)
         self.metadata = _well(meta, version)
 
     @property

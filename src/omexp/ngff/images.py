@@ -15,8 +15,7 @@ from omexp.metadata.axes import CANONICAL
 from omexp.ngff.arrays import held, is_dask, without_torch
 from omexp.ngff.model import NgffImage
 from omexp.ngff.reading import from_ngff_zarr
-from omexp.storage.groups import location
-from omexp.storage.places import as_store
+from omexp.storage.locating import location
 from omexp.storage.reading import HostReader
 from omexp.storage.sources import source_of
 from omexp.storage.standalone import dimension_names, find_array
@@ -125,7 +124,6 @@ def as_data(data: Any) -> tuple[Any, NgffImage | None]:
 def _opened(place: Any) -> tuple[Any, NgffImage | None]:
     """The array or image at a place."""
     try:
-        place = as_store(place)
         location(place)
     except ArgumentError:
         raise ArgumentError(

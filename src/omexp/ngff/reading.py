@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import fsspec
-
 from omexp.backend import resolve_backend
-from omexp.containers.multiscale import arrays_of, read_meta
+from omexp.checking import require_valid
+from omexp.containers.consolidation import warn_if_unfinished
+from omexp.containers.multiscale import arrays_of, image_paths, read_meta
 from omexp.errors import ArgumentError, StoreNotFoundError, warn_caller
 from omexp.importers.units import unit_problem
 from omexp.kernels.methods import Methods, resolve_method
-from omexp.metadata.problems import Problem, Problems
+from omexp.metadata.problems import Problems
 from omexp.metadata.versions import decode_plate, kind_of, version_of
 from omexp.ngff.arrays import held
 from omexp.ngff.model import Metadata, Multiscales, NgffImage
-from omexp.ngff.records import check_rules, metadata_of
-from omexp.storage.groups import Group, StoreLike, open_group
-from omexp.storage.places import as_store
+from omexp.ngff.records import metadata_of
+from omexp.storage.groups import Group, open_group
+from omexp.storage.locating import StoreLike, location
 from omexp.storage.reading import choose_reader
 
 __all__ = ["from_ngff_zarr", "image_of_group", "noted", "open_store", "with_options"]
@@ -36,8 +36,8 @@ def from_ngff_zarr(
     store
         A path (also of a zip file: .ozx, .zip), URL, dict, zarr store or group. A bioformats2raw folder of one image stands for that image.
     validate
-        Raise for every rule of the specification that the metadata breaks; otherwise what can be read is read, with warnings.
-        Units that the specification does not name are a warning.
+        Raise for every MUST of the specification that the metadata or the arrays break, as `omexp.validate` finds them; otherwise what can
+        be read is read, with warnings. Units that the specification does not name are a warning.
     version
         The OME-Zarr version that the store must have; None: any that can be read.
     storage_options
@@ -70,47 +70,42 @@ def from_ngff_zarr(
     if kind == "plate":
         raise _no_image(group, "a plate", decode_plate(group.attributes, group.zarr_format, group.where)[1].wells, "from_hcs_zarr")
     if kind not in ("image", "label"):
-        inside = [name for name in group.members() if (child := group.find(name)) and kind_of(child.attributes) == "image"]
+        inside = _images_below(group, kind)
         if len(inside) != 1:
             raise _no_image(group, f"a {kind} group" if kind else "a Zarr group without multiscales", inside, "from_ngff_zarr")
         group = group.group(inside[0])
     return image_of_group(group, validate=validate, version=version)
 
 
+def _images_below(group: Group, kind: str | None) -> list[str]:
+    """The paths of the images of a collection, or of those that happen to lie in a group."""
+    paths = image_paths(group) if kind == "bioformats2raw" else group.members()
+    return [path for path in paths if (child := group.find(path)) and kind_of(child.attributes) == "image"]
+
+
 def open_store(store: StoreLike, storage_options: Mapping[str, Any] | None = None) -> Group:
     """The group at a store, for reading; `storage_options` go to fsspec."""
-    return open_group(as_store(with_options(store, storage_options)), "r")
+    return open_group(with_options(store, storage_options), "r")
 
 
 def with_options(store: StoreLike, storage_options: Mapping[str, Any] | None) -> StoreLike:
     """The store of a URL with fsspec's options for it. Raises `ArgumentError` for options with anything else."""
-    if not storage_options:
-        return store
-    if not isinstance(store, str) or "://" not in store:
-        raise ArgumentError(
-            "storage_options are for URLs",
-            where="storage_options",
-            got=f"a {type(store).__name__}, {store}",
-            hint="Leave storage_options out.",
-        )
-    mapper: StoreLike = fsspec.get_mapper(store, **storage_options)
-    return mapper
+    return location(store, storage_options) if storage_options else store
 
 
-def noted(problems: Problems, where: str, *, validate: bool) -> None:
-    """Warn of what was read leniently; with `validate` it is an error."""
-    if validate:
-        Problems([Problem(p.loc, p.message, "error") for p in problems.found]).raise_errors(where, "the metadata breaks the specification")
+def noted(problems: Problems, where: str) -> None:
+    """Warn of what was read leniently."""
     for problem in problems.found:
         warn_caller(f"{where}: {problem}")
 
 
 def image_of_group(group: Group, *, validate: bool = False, version: str | None = None) -> Multiscales:
     """The image or label that a group is. Errors as `from_ngff_zarr`."""
-    meta, problems = read_meta(group)
     if validate:
-        check_rules(meta.multiscale, problems)
-    noted(problems, group.where, validate=validate)
+        require_valid(group)
+    meta, problems = read_meta(group)
+    noted(problems, group.where)
+    warn_if_unfinished(group)
     if version is not None and version != meta.version:
         raise ArgumentError("the store has another OME-Zarr version", where=group.where, got=meta.version, allowed=version)
     document = group.attributes

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from omexp.errors import ArgumentError
 from omexp.metadata.channels import ChannelsMeta, Window, default_channels, parse_channels
 from omexp.metadata.image import ImageMeta
-from omexp.metadata.multiscale import Multiscale, parse_multiscale
+from omexp.metadata.multiscale import parse_multiscale
 from omexp.metadata.problems import Problems
 from omexp.metadata.transforms import ScaleTranslation
 from omexp.ngff.model import (
@@ -26,7 +25,7 @@ from omexp.ngff.model import (
     Translation,
 )
 
-__all__ = ["axes_of", "check_rules", "image_meta_of", "metadata_of", "transforms_of"]
+__all__ = ["axes_of", "image_meta_of", "metadata_of", "transforms_of"]
 
 _TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
 
@@ -81,7 +80,7 @@ def image_meta_of(metadata: Metadata, image: NgffImage, version: str) -> ImageMe
     ArgumentError
         It breaks rules of the specification; every one is named.
     """
-    problems = Problems()
+    problems = Problems(checking=True)  # every MUST counts: what is written is to be valid
     multiscale = parse_multiscale(_document(metadata), problems, "metadata")
     count = image.data.shape[list(image.dims).index("c")] if "c" in image.dims else 1
     dtype_name = str(image.data.dtype).rpartition(".")[2]
@@ -90,24 +89,9 @@ def image_meta_of(metadata: Metadata, image: NgffImage, version: str) -> ImageMe
         channels = parse_channels(_omero_document(metadata.omero), count, dtype_name, problems, "metadata.omero")
     elif (image.channel_names or image.channel_colors) and metadata.image_label is None:
         channels = default_channels(count, dtype_name, labels=image.channel_names, colors=image.channel_colors)
-    if multiscale is not None:
-        check_rules(multiscale, problems)
-    if problems.found or multiscale is None:
-        raise ArgumentError("the metadata breaks the specification", where="metadata", got="; ".join(map(str, problems.found)))
+    if problems.errors or multiscale is None:
+        raise ArgumentError("the metadata breaks the specification", where="metadata", got="; ".join(map(str, problems.errors)))
     return ImageMeta(version, multiscale, channels, metadata.image_label)
-
-
-def check_rules(multiscale: Multiscale, problems: Problems) -> None:
-    """Note the rules that a reader need not insist on: the order of axes and of levels."""
-    # "The 'axes' MUST be ordered by type: first time, then channel or custom, then space"; "2 or 3 of type:space" (0.4, 0.5)
-    ranks = [{"time": 0, "space": 2}.get(axis.type or "", 1) for axis in multiscale.axes]
-    if ranks != sorted(ranks) or ranks.count(2) not in (2, 3) or ranks.count(0) > 1 or ranks.count(1) > 1:
-        names = ", ".join(multiscale.axes.names)
-        problems.error("axes", f"expected time, channel, then 2 or 3 of space, at most one each of the first two, got {names}")
-    # "The 'path's MUST be ordered from largest (i.e. highest resolution) to smallest" (0.4, 0.5: datasets)
-    scales = [d.transform.scale for d in multiscale.datasets]
-    if any(sum(b) < sum(a) for a, b in itertools.pairwise(scales)):
-        problems.error("datasets", "expected the finest level first")
 
 
 def _document(metadata: Metadata) -> dict[str, Any]:
@@ -115,10 +99,9 @@ def _document(metadata: Metadata) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "axes": [_axis_document(axis) for axis in metadata.axes],
         "datasets": [{"path": d.path, "coordinateTransformations": _transforms(d.coordinateTransformations)} for d in metadata.datasets],
-        "name": metadata.name,
-        "type": metadata.type,
-        "metadata": metadata.metadata,
     }
+    about = {"name": metadata.name, "type": metadata.type, "metadata": metadata.metadata}
+    entry |= {key: value for key, value in about.items() if value is not None}
     if metadata.coordinateTransformations:
         entry["coordinateTransformations"] = _transforms(metadata.coordinateTransformations)
     return dict(metadata.extra) | entry

@@ -20,8 +20,8 @@ from omexp.progress import shown
 from omexp.pyramid import Built
 from omexp.reduced import ReducedReader
 from omexp.storage.arrays import place_shown
-from omexp.storage.groups import StoreLike
 from omexp.storage.layout import Layout, plan_layout
+from omexp.storage.locating import StoreLike
 from omexp.storage.origins import reads_from
 from omexp.storage.reading import HostReader, Reader
 

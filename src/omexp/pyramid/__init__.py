@@ -2,7 +2,7 @@
 
 from omexp.pyramid.plans import TILE_BYTES, Pass, plan_levels, plan_passes
 from omexp.pyramid.rebuilding import affordable_workers, mostly_touched, rebuild
-from omexp.pyramid.walk import Built, Marks, Progress, build, choose_backend, planned, require_method, require_same
+from omexp.pyramid.walk import Built, Marks, Progress, build, choose_backend, planned, require_same
 
 __all__ = [
     "TILE_BYTES",
@@ -18,6 +18,5 @@ __all__ = [
     "plan_passes",
     "planned",
     "rebuild",
-    "require_method",
     "require_same",
 ]

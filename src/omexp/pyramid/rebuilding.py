@@ -15,7 +15,9 @@ from omexp.kernels.regions import halo, reduce_box, source_box
 from omexp.pyramid.plans import default_memory, touched_units
 from omexp.pyramid.walk import Built, require_limits
 from omexp.storage.arrays import StoredArray
-from omexp.storage.writing import default_workers, run_in_order, write_box
+from omexp.storage.reading import default_workers
+from omexp.storage.workers import run_in_order
+from omexp.storage.writing import write_box
 
 __all__ = ["affordable_workers", "mostly_touched", "rebuild", "units_to_rebuild"]
 

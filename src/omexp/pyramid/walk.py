@@ -19,14 +19,16 @@ from omexp.backend import Backend, DeviceLike, from_host, numpy_backend, resolve
 from omexp.boxes import BoxReader
 from omexp.errors import ArgumentError, warn_caller
 from omexp.geometry import Region, Shape, blocks, windows_target
-from omexp.kernels.methods import Methods, resolve_method
+from omexp.kernels.methods import resolve_method
 from omexp.kernels.regions import reduce_box
 from omexp.kernels.windows import reduce_windows
 from omexp.pyramid.plans import Pass, children, cone, default_memory, plan_passes
 from omexp.storage.arrays import StoredArray
-from omexp.storage.writing import default_workers, run_in_order, write_box
+from omexp.storage.reading import default_workers
+from omexp.storage.workers import run_in_order
+from omexp.storage.writing import write_box
 
-__all__ = ["Built", "Marks", "Progress", "build", "choose_backend", "planned", "require_limits", "require_method", "require_same"]
+__all__ = ["Built", "Marks", "Progress", "build", "choose_backend", "planned", "require_limits", "require_same"]
 
 Progress = Callable[[int, int], None]  # (bytes done, bytes in all), from one thread at a time, rising
 
@@ -51,11 +53,6 @@ class Built:
     seconds: float
     device: str
     reason: str
-
-
-def require_method(method: Any) -> Methods:
-    """The method, by any of its names. Raises `ArgumentError`."""
-    return resolve_method(method)
 
 
 def choose_backend(device: DeviceLike, method: str, nbytes: int) -> tuple[Backend, str]:
@@ -83,6 +80,7 @@ def build(
     max_memory: int | None = None,
     progress: Progress | None = None,
     marks: Marks | None = None,
+    plan: tuple[int, list[Pass]] | None = None,
     reason: str = "",
 ) -> Built:
     """Fill a pyramid from its source.
@@ -109,6 +107,8 @@ def build(
         Called with (bytes done, bytes in all) of the source each time some are done.
     marks
         Which tiles are there already.
+    plan
+        What `planned` gave for the same levels and limits, where it had to be known before.
 
     Raises
     ------
@@ -120,7 +120,7 @@ def build(
     shapes = [level.shape for level in levels]
     itemsize = levels[0].dtype.itemsize
     limits: dict[str, Any] = {"workers": workers, "max_memory": max_memory, "once": store_first and getattr(source, "in_order", False)}
-    workers, passes = planned(levels, kernel, factors=factors, store_first=store_first, **limits)
+    workers, passes = plan or planned(levels, kernel, factors=factors, store_first=store_first, **limits)
     heard = _Heard(progress, itemsize * math.prod(shapes[0]) if passes else 0)
     for number, step in enumerate(passes):
         feed = source if number == 0 else reopen(levels[step.first], source.backend)
@@ -146,7 +146,7 @@ def planned(
     Raises
     ------
     ArgumentError
-        As `build`, which calls it; call it before where something must be on disk when a build begins.
+        As `build`, which calls it; call it before, and pass on what it gives, where something must be on disk when a build begins.
     """
     require_limits(workers, max_memory)
     workers = workers or default_workers()
@@ -240,7 +240,7 @@ class _Walk:
         marks: Marks | None,
     ) -> None:
         self.levels, self.source, self.kernel, self.factors, self.step = levels, source, kernel, factors, step
-        self.fresh, self.store_first, self.heard, self.marks = fresh, fresh and from_source and step.first == 0, heard, marks
+        self.store_first, self.heard, self.marks = fresh and from_source and step.first == 0, heard, marks
         self.shapes = [level.shape for level in levels]
         self.dtype = levels[0].dtype
         self.stopped = threading.Event()

@@ -71,11 +71,17 @@ def codecs_for(compressors: Any, zarr_format: int, dtype: np.dtype[Any]) -> tupl
 
 
 def codecs_like(codecs: Sequence[Any], zarr_format: int, dtype: np.dtype[Any]) -> tuple[Any, ...]:
-    """The codecs of a stored array for one of this Zarr format and dtype; the default's where a codec is not in this format."""
+    """The codecs of a stored array for one of this Zarr format and dtype; the default's where a codec is not in this format, or its
+    settings are none that it has: stores hold Blosc shuffles that are text, and gzip of level -1."""
     configs = [_config(codec) for codec in codecs]
     if not all(config or _fits(codec, zarr_format) for codec, config in zip(codecs, configs, strict=True)):
         return codecs_for("auto", zarr_format, dtype)
-    found = tuple(_made(config, zarr_format, dtype) if config else codec for codec, config in zip(codecs, configs, strict=True))
+    try:
+        found = tuple(
+            _made(_checked(config), zarr_format, dtype) if config else codec for codec, config in zip(codecs, configs, strict=True)
+        )
+    except (ValueError, TypeError, LookupError):
+        return codecs_for("auto", zarr_format, dtype)
     return found if zarr_format == 3 or len(found) < 2 else codecs_for("auto", zarr_format, dtype)
 
 

@@ -8,7 +8,7 @@ are compared with what a chunk's own header says before it is decoded, and with 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import google_crc32c
@@ -19,7 +19,7 @@ from omexp.errors import StoredDataError
 from omexp.geometry import Shape
 from omexp.storage.encoding import MISSING, ChunkEncoder, Crc32c, ShardEncoder
 
-__all__ = ["decode_chunk", "read_index"]
+__all__ = ["decode_bytes", "decode_chunk", "read_index"]
 
 _BLOSC_HEADER = 16  # version, flags, typesize, then three 32-bit sizes: of the pixels, of a block, of this buffer
 _BLOSC_VERSIONS = (1, 2)
@@ -44,6 +44,14 @@ def decode_chunk(coding: ChunkEncoder, data: bytes | memoryview, out: np.ndarray
     if flat.nbytes != size:
         raise StoredDataError("a chunk is damaged", got=f"{flat.nbytes} bytes of pixels", allowed=f"{size}")
     return flat.view(coding.dtype).reshape(coding.shape)
+
+
+def decode_bytes(codecs: Sequence[Any], data: bytes | memoryview) -> Any:
+    """The bytes before codecs of bytes encoded them, where nothing is known of their number. Raises `StoredDataError`."""
+    found: Any = data
+    for codec in reversed(codecs):
+        found = _decoded(codec, found, None, None)
+    return found
 
 
 def _decoded(codec: Any, data: Any, size: int | None, out: np.ndarray | None) -> Any:

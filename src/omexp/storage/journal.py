@@ -13,6 +13,7 @@ import os
 import re
 import threading
 import time
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,9 +27,22 @@ try:
 except ImportError:  # Windows: two processes at one store are not told apart there
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["JOURNAL", "Journal", "is_busy", "journal_of", "scratch_of", "unfinished_beside"]
+__all__ = [
+    "JOURNAL",
+    "WAIT_S",
+    "Journal",
+    "abandoned",
+    "is_busy",
+    "is_unfinished",
+    "journal_of",
+    "marked",
+    "scratch_of",
+    "unfinished_beside",
+]
 
 JOURNAL = ".omexp-unfinished"  # of work inside a group
+WAIT_S = 60.0  # for another process, where what it does is short
+_MARK = re.compile(re.escape(JOURNAL) + r"\.[0-9a-f]{32}")
 _TILE = re.compile(r"\[\d+, \[[\d, ]*\], \[[\d, ]*\]\]")
 _PAUSES_S = (0.01,) * 5  # `is_busy` of another process holds a journal for a moment
 
@@ -42,8 +56,9 @@ class Journal:
         self._descriptor, self._done, self._guard = descriptor, frozenset[str](), threading.Lock()
 
     @classmethod
-    def locked(cls, path: Path, where: str) -> Journal:
-        """Lock the journal of the work on `where`; it is made if it is not there. Follow it by `start`.
+    def locked(cls, path: Path, where: str, wait_s: float = 0.0) -> Journal:
+        """Lock the journal of the work on `where`; it is made if it is not there. Follow it by `start`. Another process that is at it is
+        waited for so long.
 
         `exclusive` is False where the system has no locks: then nothing says that no other process is at it.
 
@@ -54,7 +69,7 @@ class Journal:
         ReadOnlyError, StorageFullError
             The file cannot be made.
         """
-        pauses = iter(_PAUSES_S)
+        pauses, until = iter(_PAUSES_S), time.monotonic() + wait_s
         while True:
             with permitted(where):
                 descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
@@ -62,10 +77,10 @@ class Journal:
             if held is not False and _is_at(descriptor, path):
                 return cls(path, descriptor, where=where, exclusive=bool(held))
             os.close(descriptor)
-            if held is False and (pause := next(pauses, None)) is None:
+            if held is False and (pause := next(pauses, 0.05)) == 0.05 and time.monotonic() >= until:
                 raise AlreadyExistsError("another process is writing here", where=where, hint="Wait until it has ended.")
             if held is False:
-                time.sleep(pause or 0)  # else: who had it has removed it meanwhile, so there is another file to lock
+                time.sleep(pause)  # else: who had it has removed it meanwhile, so there is another file to lock
 
     def start(self, work: Mapping[str, Any], *, resume: bool) -> None:
         """Go on with what is there, where `resume` is set and it is the same work; else forget it. `work` must be JSON."""
@@ -150,6 +165,36 @@ def is_busy(path: Path) -> bool:
         return _lock(descriptor, exclusive=False) is False
     finally:
         os.close(descriptor)  # and with it the lock
+
+
+def marked(folder: Path, where: str) -> Journal | None:
+    """A file that says that what is written in a folder has consequences that are still to come; closed as finished when they have.
+
+    Any number of processes and threads may have one each. It is locked from the moment that it has its name, so one that is not was left
+    by a process that was killed. None where the system has no locks to tell the two by.
+    """
+    path = folder / f"{JOURNAL}.{uuid.uuid4().hex}"
+    mark = Journal.locked(path.with_name(f"{path.name}.new"), where)
+    if not mark.exclusive:
+        mark.close(finished=True)
+        return None
+    os.rename(mark.path, path)
+    mark.path = path
+    return mark
+
+
+def is_unfinished(folder: Path) -> bool:
+    """Whether a folder's levels are unfinished, or a process is at them: a journal or a mark lies there."""
+    return (folder / JOURNAL).is_file() or any(_MARK.fullmatch(name) for name in os.listdir(folder))
+
+
+def abandoned(folder: Path) -> list[Path]:
+    """The marks in a folder whose processes have ended without closing them as finished."""
+    try:
+        paths = [folder / name for name in os.listdir(folder) if _MARK.fullmatch(name)]
+    except OSError:
+        return []
+    return [path for path in paths if not is_busy(path) and path.exists()]  # in this order: one that is closed goes before its lock does
 
 
 def scratch_of(target: Path) -> Path:

@@ -1,7 +1,8 @@
 """Building a group on a local disk. Knows: a folder beside the target that takes its place in one step. Does not know: what is built.
 
 The folder is `.NAME.partial`, with the journal beside it, so that a later run finds what an earlier one left; the journal's lock keeps all
-others out until the target is in its place. A second process is refused at once. Without locks the folder is `.NAME.<random>.partial`.
+others out until the target is in its place. A second process is refused, at once or after it has waited. Without locks the folder is
+`.NAME.<random>.partial`.
 """
 
 from __future__ import annotations
@@ -17,9 +18,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from zarr.buffer import cpu
+from zarr.core.sync import sync
 from zarr.storage import LocalStore, StorePath
 
 from omexp.errors import AlreadyExistsError, ArgumentError
+from omexp.storage.archives import WRITTEN, ArchiveStore, is_archive, write_archive
 from omexp.storage.disks import permitted
 from omexp.storage.journal import JOURNAL, Journal, journal_of, scratch_of
 from omexp.storage.places import is_free, taken_error
@@ -38,6 +42,7 @@ def local_building(
     last: Callable[[StorePath], None] | None,
     work: Mapping[str, Any] | None,
     resume: bool,
+    wait_s: float,
 ) -> Iterator[tuple[StorePath, Journal | None]]:
     """A folder to build in; see `omexp.storage.swap.long_work`."""
     target = (Path(place.store.root) / place.path).resolve()  # type: ignore[attr-defined]  # a link stays, what it leads to is replaced
@@ -45,7 +50,7 @@ def local_building(
     if not (below := target.parents[len(made)]).is_dir():
         raise AlreadyExistsError("a file stands where a folder is needed", where=target, got=str(below), hint="Choose another place.")
     try:
-        scratch, journal = _begun(target, kept, work, resume)
+        scratch, journal = _begun(target, kept, work, resume, wait_s)
     except BaseException:
         _remove_empty(made)
         raise
@@ -58,11 +63,15 @@ def local_building(
         with permitted(str(target)):
             if kept is not None and target.is_dir():
                 _take_over(target, scratch, kept)
+            elif kept is not None and is_archive(target):
+                _take_out(ArchiveStore(target), scratch, kept)
             if last is not None:
                 last(StorePath(LocalStore(scratch)))
             if not overwrite and not is_free(place):
                 raise taken_error(place)
-            if not target.exists():
+            if target.suffix == WRITTEN:
+                write_archive(scratch, target)
+            elif not target.exists():
                 _rename(scratch, target, place)
             elif not exchange(scratch, target):
                 target.rename(old)
@@ -83,11 +92,13 @@ def local_building(
             journal.close(finished=True)
 
 
-def _begun(target: Path, kept: Callable[[str], bool] | None, work: Mapping[str, Any] | None, resume: bool) -> tuple[Path, Journal | None]:
+def _begun(
+    target: Path, kept: Callable[[str], bool] | None, work: Mapping[str, Any] | None, resume: bool, wait_s: float
+) -> tuple[Path, Journal | None]:
     """The folder, empty or as an earlier run of the same work left it, and its journal, locked."""
     with permitted(str(target)):
         target.parent.mkdir(parents=True, exist_ok=True)
-        journal, scratch = Journal.locked(journal_of(target), str(target)), scratch_of(target)
+        journal, scratch = Journal.locked(journal_of(target), str(target), wait_s), scratch_of(target)
         if not journal.exclusive:  # two processes would not notice that they build in one folder
             journal.close(finished=True)
             if resume:
@@ -120,6 +131,8 @@ def _remove(folder: Path) -> None:
     """Remove a folder, also where a thread that was left behind (TensorStore has some) still puts files into it for a moment."""
     for pause_s in (0.0, 0.01, 0.1, 0.3):
         time.sleep(pause_s)
+        if folder.is_file():  # a replaced archive
+            folder.unlink()
         shutil.rmtree(folder, ignore_errors=True)
         if not folder.exists():
             return
@@ -135,12 +148,27 @@ def _remove_empty(made: Sequence[Path]) -> None:
 def _take_over(target: Path, scratch: Path, kept: Callable[[str], bool]) -> None:
     """Members of the old group that the new one keeps: hard links, so that nothing is copied and both are whole until the swap."""
     for entry in target.iterdir():
-        if entry.name in _REPLACED or not kept(entry.name) or (scratch / entry.name).exists():
+        if entry.name in _REPLACED or entry.name.startswith(JOURNAL) or not kept(entry.name) or (scratch / entry.name).exists():
             continue
         if entry.is_dir():
             shutil.copytree(entry, scratch / entry.name, symlinks=True, copy_function=_link)
         else:
             _link(str(entry), str(scratch / entry.name))
+
+
+def _take_out(archive: ArchiveStore, scratch: Path, kept: Callable[[str], bool]) -> None:
+    """The same for an archive, whose entries are copied."""
+    for name in sync(_names(archive)):
+        path = (scratch / name).resolve()
+        if name in _REPLACED or not kept(name.partition("/")[0]) or path.exists() or not path.is_relative_to(scratch.resolve()):
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        found = sync(archive.get(name, cpu.buffer_prototype))
+        path.write_bytes(b"" if found is None else found.to_bytes())
+
+
+async def _names(archive: ArchiveStore) -> list[str]:
+    return [name async for name in archive.list()]
 
 
 def _link(source: str, target: str) -> str:

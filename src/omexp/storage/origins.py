@@ -9,7 +9,7 @@ from typing import Any
 from zarr.storage import MemoryStore, StorePath
 
 from omexp.storage.arrays import place_shown
-from omexp.storage.groups import StoreLike, location
+from omexp.storage.locating import StoreLike, location
 
 __all__ = ["origins", "reads_from"]
 

@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-import fsspec
 from zarr.core.sync import sync
 from zarr.storage import LocalStore, StorePath
 
 from omexp.errors import AlreadyExistsError, ArgumentError, ReadOnlyError
+from omexp.storage.archives import WRITTEN, ArchiveStore, is_archive
 from omexp.storage.arrays import place_shown
-from omexp.storage.groups import StoreLike, location, open_group
+from omexp.storage.groups import open_group
+from omexp.storage.locating import ZIPPED, StoreLike, location
 
-__all__ = ["DOCUMENTS", "ZIPPED", "as_store", "is_free", "place_for", "require_zarr", "taken_error"]
+__all__ = ["DOCUMENTS", "is_free", "place_for", "require_zarr", "taken_error"]
 
 DOCUMENTS = ("zarr.json", ".zgroup", ".zattrs", ".zarray")
-ZIPPED = (".ozx", ".zip")
 
 
 def require_zarr(place: StorePath) -> None:
     """Refuse to replace what is not a Zarr group or array: a mistyped path must not cost a folder of something else."""
-    if not any(sync((place / name).exists()) for name in DOCUMENTS):
+    archive = isinstance(place.store, LocalStore) and _is_zarr_archive(Path(place.store.root) / place.path)
+    if not archive and not any(sync((place / name).exists()) for name in DOCUMENTS):
         raise AlreadyExistsError(
             "what is there is no Zarr, so it is not replaced", where=place_shown(place), hint="Choose another place, or remove it yourself."
         )
+
+
+def _is_zarr_archive(path: Path) -> bool:
+    """Whether a file is what `write_archive` replaces: many files begin as zip files do."""
+    return path.suffix == WRITTEN and is_archive(path) and sync(ArchiveStore(path).exists("zarr.json"))
 
 
 def taken_error(place: StorePath) -> AlreadyExistsError:
@@ -32,19 +37,15 @@ def taken_error(place: StorePath) -> AlreadyExistsError:
     return AlreadyExistsError("something is there already", where=place_shown(place), hint=hint)
 
 
-def as_store(store: StoreLike) -> Any:
-    """What to open for a path, URL or store: local zip files (.ozx, .zip) are read in place."""
-    text = str(store).removeprefix("file://")
-    if isinstance(store, (str, Path)) and "://" not in text and text.endswith(ZIPPED) and Path(text).is_file():
-        return fsspec.get_mapper(f"zip://::{Path(text).resolve().as_uri()}")
-    return store
-
-
 def place_for(store: StoreLike, path: str) -> StorePath:
-    """Where a new group will lie. Raises `ReadOnlyError`, and `ArgumentError` for a path that would look like a zip file."""
+    """Where a new group will lie. Raises `ReadOnlyError`, and `ArgumentError` for a zip file that is no .ozx file."""
     place = location(store)
-    if isinstance(place.store, LocalStore) and not path and str(place.store.root / place.path).endswith(ZIPPED):
-        raise ArgumentError("zip files cannot be written", where=place_shown(place), hint="Write a folder, then zip it.")
+    if isinstance(place.store, ArchiveStore) and not place.path and not path:
+        place = StorePath(LocalStore(place.store.path))  # it is replaced as a whole
+    if isinstance(place.store, LocalStore) and str(place.store.root).endswith(ZIPPED) and (path or place.path):
+        raise ReadOnlyError("an archive is written once, as a whole", where=place_shown(place), hint="Write a folder.")
+    if isinstance(place.store, LocalStore) and not path and str(place.store.root).endswith(".zip"):
+        raise ArgumentError("zip files are written as .ozx", where=place_shown(place), hint="Name it .ozx.")
     if place.read_only:
         raise ReadOnlyError(
             "the store is read-only", where=place_shown(place), hint="Open it with mode='r+' from a place that can be written."
@@ -59,7 +60,7 @@ def is_free(place: StorePath) -> bool:
         if not directory.exists():
             return True
         if not directory.is_dir():
-            return False
+            return False  # such as an archive
         return {p.name for p in directory.iterdir()} <= set(DOCUMENTS) and not _has_attributes(place)
     keys = sync(_first_keys(place))
     return {k.removeprefix(place.path).strip("/") for k in keys} <= set(DOCUMENTS) and not _has_attributes(place)

@@ -29,23 +29,27 @@ class HostReader:
 
     name = "host"
 
-    def __init__(self, stored: StoredArray, backend: Backend, workers: int | None = None) -> None:
-        self.stored, self.backend, self.workers = stored, backend, workers or default_workers()
+    def __init__(self, stored: StoredArray, backend: Backend, workers: int | None = None, cached: bool = False) -> None:
+        self.stored, self.backend, self.workers, self.cached = stored, backend, workers or default_workers(), cached
         self.shape, self.dtype = stored.shape, stored.dtype
         upload = "" if backend.is_host else f", one upload to {backend.name}"
         self.reason = f"host decode of {stored.codec} by {stored.pipeline} ({stored.pipeline_reason}){upload}"
 
     def read(self, region: Region) -> Any:
         """The pixels of a box, as an array on the backend."""
-        return from_host(self.stored.read(region, workers=self.workers), self.backend)
+        return from_host(self.stored.read(region, workers=self.workers, cached=self.cached), self.backend)
 
     def __repr__(self) -> str:
         return f"{self.name}: {self.reason}"
 
 
-def choose_reader(stored: StoredArray, backend: Backend, *, workers: int | None = None) -> Reader:
-    """The reader for an array and a backend, chosen once at open. `workers` threads decode a box; None: all CPUs."""
-    return HostReader(stored, backend, workers)
+def choose_reader(stored: StoredArray, backend: Backend, *, workers: int | None = None, cached: bool = False) -> Reader:
+    """The reader for an array and a backend, chosen once at open.
+
+    `workers` threads decode a box; None: all CPUs. `cached` is for boxes here and there that come back to the same chunks (see
+    `omexp.chunk_cache`), not for going through an array.
+    """
+    return HostReader(stored, backend, workers, cached)
 
 
 def worker_reader(stored: StoredArray, backend: Backend) -> Reader:

@@ -1,11 +1,12 @@
-"""Write units and where they lie. Knows: chunk keys, files that appear whole, many units in threads. Does not know: codecs, pixels'
-meaning."""
+"""Write units and where they lie. Knows: chunk keys, files that appear whole, one writer of a unit at a time. Does not know: codecs,
+pixels."""
 
 from __future__ import annotations
 
 import os
 import re
 import uuid
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from zarr.core.sync import sync
 from zarr.storage import LocalStore
 
 from omexp.geometry import Shape
+from omexp.storage.chunk_cache import chunk_cache
 from omexp.storage.local_reading import folder_of
+from omexp.storage.locks import exclusive_unit, exclusive_unit_here
 
 __all__ = ["UnitPlace", "is_plain_folder", "remove_cut_off", "unit_place"]
 
@@ -40,6 +43,14 @@ class UnitPlace:
         """Remove a unit; it then reads as the fill value. Nothing happens if it is not there."""
         sync((self.store_path / self.metadata.encode_chunk_key(index)).delete())
 
+    def alone(self, index: Shape) -> AbstractContextManager[None]:
+        """One writer of a unit at a time: of this process, for nobody could lock a store of any kind for all. Hold one at a time."""
+        return exclusive_unit_here(self.store_path, index)
+
+    def stamp(self, index: Shape) -> Any:
+        """What differs once a unit has been replaced; None where nothing tells."""
+        return None
+
 
 class _Files(UnitPlace):
     """On a local disk: written beside and renamed, by the calling thread, past zarr's event loop."""
@@ -48,8 +59,15 @@ class _Files(UnitPlace):
         super().__init__(array)
         self.folder = folder_of(array)
 
+    def get(self, index: Shape) -> bytes | None:
+        try:
+            return Path(f"{self.folder}/{self.metadata.encode_chunk_key(index)}").read_bytes()
+        except FileNotFoundError:
+            return None
+
     def put(self, index: Shape, data: bytes | memoryview, *, fast: bool = False) -> None:
         target = f"{self.folder}/{self.metadata.encode_chunk_key(index)}"
+        chunk_cache.drop(target)  # readers would see that it is another file; this only frees the memory
         if fast:
             _write(target, data)
             return
@@ -63,10 +81,22 @@ class _Files(UnitPlace):
             raise
 
     def drop(self, index: Shape) -> None:
+        target = f"{self.folder}/{self.metadata.encode_chunk_key(index)}"
+        chunk_cache.drop(target)
         try:
-            os.unlink(f"{self.folder}/{self.metadata.encode_chunk_key(index)}")
+            os.unlink(target)
         except FileNotFoundError:
             return
+
+    def alone(self, index: Shape) -> AbstractContextManager[None]:
+        return exclusive_unit(self.folder, index)
+
+    def stamp(self, index: Shape) -> Any:
+        try:
+            stat = os.stat(f"{self.folder}/{self.metadata.encode_chunk_key(index)}")
+        except FileNotFoundError:
+            return ()
+        return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
 def _write(path: str, data: bytes | memoryview) -> None:

@@ -1,75 +1,87 @@
-"""Writers and workers. Knows: how arrays on any backend become stored boxes, and how to run tasks in order in threads."""
+"""Writers. Knows: how arrays on any backend become stored boxes. Does not know: files, codecs."""
 
 from __future__ import annotations
 
-import contextvars
-import threading
-from collections import deque
-from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+import math
+from typing import Any
 
-from omexp.backend import to_host
-from omexp.geometry import Region, blocks
+import numpy as np
+
+from omexp.backend import backend_of, from_host, to_host
+from omexp.geometry import Region, blocks, ceil_div
+from omexp.kernels.masks import keep_outside
+from omexp.kernels.merging import Merge, merge_pixels
 from omexp.selection import Selection
 from omexp.storage.arrays import StoredArray
-from omexp.storage.reading import Reader, default_workers, is_dense
+from omexp.storage.reading import default_workers, is_dense
+from omexp.storage.workers import run_in_order
 
-Task = TypeVar("Task")
-Result = TypeVar("Result")
-
-__all__ = ["default_workers", "run_in_order", "write_box", "write_selection"]
+__all__ = ["write_box", "write_selection"]
 
 
-def write_box(stored: StoredArray, region: Region, pixels: Any, *, fast: bool = False, workers: int = 1) -> None:
-    """Store the pixels of a box, from any backend (one download from a device). `fast` as in `StoredArray.write`."""
-    host = to_host(pixels)
+def write_box(
+    stored: StoredArray,
+    region: Region,
+    pixels: Any,
+    *,
+    fast: bool = False,
+    workers: int = 1,
+    mask: np.ndarray | None = None,
+    merge: Merge | None = None,
+) -> None:
+    """Store the pixels of a box, from any backend (one download from a device). `fast` as in `StoredArray.write`.
+
+    With `mask` (host bools of the box's shape) only where it is True, all else stays as it is; with `merge` put together with what is
+    there, as `omexp.kernels.merging` says, on the backend of `pixels`. Write units that this leaves as they are are not written.
+    """
+    host = to_host(pixels) if merge is None else None
 
     def write(box: Region) -> None:
-        stored.write(box, host[box.relative_to(region).slices], fast=fast)
+        inside = box.relative_to(region).slices
+        if host is not None and mask is None:
+            stored.write(box, host[inside], fast=fast)
+        elif mask is None or mask[inside].any():
+            stored.change(box, change)
 
+    def change(box: Region, old: np.ndarray) -> np.ndarray | None:
+        inside = box.relative_to(region).slices
+        if mask is not None and not mask[inside].any():
+            return None
+        if host is not None:
+            new = host[inside]
+        else:
+            backend = backend_of(pixels)
+            with backend.active():
+                existing = from_host(old.copy(), backend)  # a function may work in place
+                new = to_host(merge_pixels(existing, pixels[inside], merge))  # type: ignore[arg-type]
+        return new if mask is None else keep_outside(old, new, mask[inside])
+
+    units = math.prod(ceil_div(b, u) - a // u for a, b, u in zip(region.start, region.stop, stored.write_unit, strict=True))
+    workers = min(workers, units)
     boxes = blocks(region, stored.write_unit) if workers > 1 else iter([region])
     for _ in run_in_order(write, boxes, workers):
         pass
 
 
-def write_selection(stored: StoredArray, reader: Reader, selection: Selection, pixels: Any) -> None:
-    """Store selected pixels. A box is one write; steps and lists are set into the smallest box around them, which is written once, unless
-    they lie far apart: then each stretch is written by itself."""
+def write_selection(
+    stored: StoredArray, selection: Selection, pixels: Any, *, mask: np.ndarray | None = None, merge: Merge | None = None
+) -> None:
+    """Store selected pixels, over all stored axes; `mask` (broadcast to their shape) and `merge` as in `write_box`.
+
+    A box is one write; steps and lists are set into the smallest box around them, which is changed once, unless they lie far apart: then
+    each stretch is written by itself.
+    """
+    if mask is not None:
+        mask = np.broadcast_to(mask, selection.shape)
     if selection.is_box or not is_dense(selection):
         for region, place in selection.pieces():
-            write_box(stored, region, pixels[place], workers=default_workers())
+            part = None if mask is None else mask[place]
+            write_box(stored, region, pixels[place], mask=part, merge=merge, workers=default_workers())
         return
-    bounds = selection.bounds
-    whole = reader.read(bounds)
+    bounds, backend = selection.bounds, backend_of(pixels)
+    whole, chosen = backend.full(bounds.shape, 0, stored.dtype), np.zeros(bounds.shape, np.bool_)
     for region, place in selection.pieces():
-        whole[region.relative_to(bounds).slices] = pixels[place]
-    write_box(stored, bounds, whole, workers=default_workers())
-
-
-def run_in_order(
-    function: Callable[[Task], Result], tasks: Iterable[Task], workers: int, *, stop: threading.Event | None = None
-) -> Generator[Result, None, None]:
-    """Results of `function` over `tasks`, in their order, with at most ``2 * workers`` begun ahead of the one that is waited for.
-
-    Each task sees the caller's context variables (the default device, transfer counters). The first error is raised; tasks that were
-    begun are waited for, the others are never begun; `stop` is set first, so that long ones can end early. `workers` of 1 runs in the
-    caller's thread.
-    """
-    if workers <= 1:
-        yield from map(function, tasks)
-        return
-    with ThreadPoolExecutor(workers) as pool:
-        waiting: deque[Future[Result]] = deque()
-        try:
-            for task in tasks:
-                waiting.append(pool.submit(contextvars.copy_context().run, function, task))
-                if len(waiting) >= 2 * workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            if stop is not None:
-                stop.set()
-            for future in waiting:
-                future.cancel()
+        inside = region.relative_to(bounds).slices
+        whole[inside] = pixels[place]
+        chosen[inside] = True if mask is None else mask[place]
+    write_box(stored, bounds, whole, mask=chosen, merge=merge, workers=default_workers())

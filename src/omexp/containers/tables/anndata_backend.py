@@ -63,12 +63,24 @@ def _storable(column: pd.Series) -> pd.Series:
     if isinstance(column.dtype, pd.CategoricalDtype):
         codes, categories = column.cat.codes, pd.Index(column.cat.categories.tolist(), dtype=object)
         return pd.Series(pd.Categorical.from_codes(codes, categories, ordered=column.cat.ordered))
+    if column.dtype.kind in "iu":
+        return _canonical(column)
     if column.dtype != object and not isinstance(column.dtype, pd.StringDtype):
         return column
     texts = pd.Series(cells(column), dtype=object)
     if not texts.isna().any():
         return texts
     return pd.Series(pd.Categorical(texts, categories=pd.Index(sorted(set(texts.dropna())), dtype=object)))
+
+
+def _canonical(column: pd.Series) -> pd.Series:
+    """Integers as NumPy's own type of their name: pandas 2.3 makes [2**63] an array of `ulonglong`, which zarr does not take for uint64."""
+    import pandas as pd
+
+    name = str(column.dtype).lower()
+    if isinstance(column.dtype, np.dtype):
+        return pd.Series(column.to_numpy().astype(name))
+    return pd.Series(pd.arrays.IntegerArray(column.to_numpy(dtype=name, na_value=0).astype(name), column.isna().to_numpy()))
 
 
 def elements_of(adata: AnnData) -> dict[str, Any]:

@@ -93,9 +93,12 @@ def inferred(values: list[Any]) -> pd.Series:
     """A column from Python values, None for missing. Integers and bools stay what they are where some are missing."""
     import pandas as pd
 
-    values = [v.item() if isinstance(v, np.generic) else v for v in values]
-    types = {type(v) for v in values if v is not None}
-    gaps = None in values
+    types = set(map(type, values))
+    if any(issubclass(t, np.generic) for t in types):
+        values = [v.item() if isinstance(v, np.generic) else v for v in values]
+        types = set(map(type, values))
+    gaps = type(None) in types
+    types.discard(type(None))
     if types == {bool} and gaps:
         return pd.Series(values, dtype="boolean")
     if types == {int} and gaps:
@@ -125,11 +128,12 @@ def parsed(texts: Iterable[str], kind: Kind) -> pd.Series:
     import pandas as pd
 
     name = kind.get("of", kind)["dtype"]
+    texts = texts.tolist() if hasattr(texts, "tolist") else list(texts)
     if "int" in name.lower():
-        return inferred([int(text) for text in texts])
+        return inferred(list(map(int, texts)))
     if is_float({"dtype": name}):
-        return pd.Series([float(text) for text in texts], dtype="float64")
-    return inferred([{"True": True, "False": False}[t] for t in texts] if name.startswith("bool") else list(texts))
+        return pd.Series(list(map(float, texts)), dtype="float64")
+    return inferred([{"True": True, "False": False}[t] for t in texts] if name.startswith("bool") else texts)
 
 
 def typed_index(index: Any, index_type: str | None, where: str) -> Any:
@@ -166,13 +170,18 @@ def whole(value: Any, where: str) -> int:
 
 def restored(values: pd.Series, kind: Kind | None) -> pd.Series:
     """The column with its dtype back; as it is where its values would not survive (it was rewritten by another program)."""
-    if kind is None:
+    if kind is None or _is_so(values.dtype, kind):
         return values
     try:
         wanted = _cast(values, kind)
     except (TypeError, ValueError, OverflowError, KeyError, AttributeError):
         return values
     return wanted if _agree(values, wanted) else values
+
+
+def _is_so(dtype: Any, kind: Kind) -> bool:
+    """True for a dtype that the kind names, where it names all of it."""
+    return isinstance(dtype, np.dtype) and dtype.kind in "biuf" and dtype.newbyteorder("=").name == kind["dtype"]
 
 
 def _is_text(kind: Kind) -> bool:

@@ -7,15 +7,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from omexp.containers.tables.columns import Kind, cells, described, parsed, restored, typed_index
+from omexp.containers.tables.names import KINDS
 from omexp.errors import ArgumentError
 from omexp.metadata.tables import TableMeta
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["KINDS", "Packed", "kinds_of", "pack", "unpack"]
-
-KINDS = "omexp_dtypes"  # the attribute with the kinds; ngio 1.1.3 keeps unknown attributes and ignores them
+__all__ = ["Packed", "kinds_of", "pack", "unpack"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +81,8 @@ def kinds_of(stored: Any) -> tuple[dict[str, Kind], Kind | None]:
     """The kinds of the columns and that of the index in the attribute `KINDS`; those that are no kinds are passed over."""
     stored = stored if isinstance(stored, Mapping) else {}
     columns, index = stored.get("columns"), stored.get("index")
-    kinds = {k["name"]: k for k in columns if _is_kind(k) and "name" in k} if isinstance(columns, list) else {}
+    named = [k for k in columns if _is_kind(k) and isinstance(k.get("name"), str | int | float | None)] if isinstance(columns, list) else []
+    kinds = {k["name"]: k for k in named if "name" in k}
     return kinds, index if _is_kind(index) else None
 
 

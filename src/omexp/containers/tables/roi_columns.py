@@ -1,6 +1,6 @@
-"""Regions as columns. Knows: the column names of Fractal's ROI tables. Does not know: tables, files.
+"""Regions as columns. Knows: the column names of Fractal's ROI tables, units. Does not know: tables, files.
 
-The names say micrometer and second; the values are in the image's own units, as Fractal writes them.
+The names say micrometer and second, and so the values are; regions are in the units of their image.
 """
 
 from __future__ import annotations
@@ -13,11 +13,15 @@ import numpy as np
 from omexp.containers.roi import Roi, RoiSlice
 from omexp.containers.tables.columns import cells, inferred, whole
 from omexp.errors import ArgumentError
+from omexp.world import convert
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["frame_of_rois", "rois_of_frame"]
+__all__ = ["IN_FILES", "Units", "check_frame", "frame_of_rois", "in_other_units", "rois_of_frame"]
+
+Units = tuple[str | None, str | None]  # of space and of time
+IN_FILES: Units = ("micrometer", "second")
 
 _SPACE = {axis: (f"{axis}_micrometer", f"len_{axis}_micrometer") for axis in "zyx"}
 _TIME = ("t_second", "len_t_second")
@@ -26,7 +30,7 @@ _NAME = "FieldIndex"
 
 
 def frame_of_rois(rois: Sequence[Roi], index_key: str) -> pd.DataFrame:
-    """One row per region, named by its label where `index_key` is "label", else by its name. A region without z has z 0, length 1.
+    """One row per region, named by its label where `index_key` is "label", else by its name; numbers as they are. Without z: z 0, length 1.
 
     Raises
     ------
@@ -82,23 +86,48 @@ def _bounds(interval: RoiSlice, where: str) -> tuple[float, float]:
     return (interval.start or 0.0, interval.length)
 
 
-def rois_of_frame(frame: pd.DataFrame) -> list[Roi]:
-    """One region per row, over t, z, y, x (t where the table has it). Columns with other names become `Roi.extra`.
+def in_other_units(frame: pd.DataFrame, source: Units, target: Units) -> pd.DataFrame:
+    """The frame with the numbers of regions in other units of space and time; itself where nothing changes."""
+    if _same(source, target):
+        return frame
+    changed = {
+        name: convert(frame[name], source[name in _TIME], target[name in _TIME]) for name in (*_REQUIRED, *_TIME) if name in frame.columns
+    }
+    return frame.assign(**changed)
 
-    Raises
-    ------
-    ArgumentError
-        A column is missing, or holds something that is no number.
-    """
+
+def _same(source: Units, target: Units) -> bool:
+    return all(convert(1.0, a, b) == 1.0 for a, b in zip(source, target, strict=True))
+
+
+def check_frame(frame: pd.DataFrame) -> None:
+    """Raise `ArgumentError` where a column is missing, or holds something that cannot bound a region."""
     missing = [name for name in _REQUIRED if name not in frame.columns]
     if missing:
         raise ArgumentError("columns of a ROI table are missing", where="ROI table", got=list(frame.columns), allowed=f"also {missing}")
+    for name in (*_REQUIRED, *_times(frame)):
+        values = _floats(frame, name, gaps=name in _TIME)
+        if name.startswith("len_") and (values < 0).any():
+            row = int(np.argmax(values < 0))
+            raise ArgumentError("a length must not be negative", where=f"column {name!r}, row {frame.index[row]!r}", got=values[row].item())
+    if frame.index.name != "label":
+        _labels(frame)
+
+
+def _times(frame: pd.DataFrame) -> tuple[str, ...]:
+    return _TIME if set(_TIME) <= set(frame.columns) else ()
+
+
+def rois_of_frame(frame: pd.DataFrame, units: Units = (None, None)) -> list[Roi]:
+    """One region per row, over t, z, y, x (t where the table has it), in these units. Columns with other names become `Roi.extra`.
+
+    The frame is one that `check_frame` found nothing wrong with.
+    """
     by_label = frame.index.name == "label"
-    taken = {*_REQUIRED, "label", *([_NAME] if by_label else [])}
-    numbers = {axis: [_floats(frame, name) for name in names] for axis, names in _SPACE.items()}
-    if set(_TIME) <= set(frame.columns):
-        numbers = {"t": [_floats(frame, name, gaps=True) for name in _TIME]} | numbers
-        taken |= set(_TIME)
+    taken = {*_REQUIRED, *_times(frame), "label", *([_NAME] if by_label else [])}
+    numbers = {axis: [_listed(frame, name, units[0], "micrometer") for name in names] for axis, names in _SPACE.items()}
+    if _times(frame):
+        numbers = {"t": [_listed(frame, name, units[1], "second") for name in _TIME]} | numbers
     keys = cells(frame.index)
     labels = keys if by_label else _labels(frame)
     names = cells(frame[_NAME]) if by_label and _NAME in frame.columns else [None] * len(keys)
@@ -114,6 +143,12 @@ def rois_of_frame(frame: pd.DataFrame) -> list[Roi]:
     ]
 
 
+def _listed(frame: pd.DataFrame, name: str, unit: str | None, stored: str) -> list[float | None]:
+    """A column as numbers in a unit, None for what is missing."""
+    values = convert(_floats(frame, name, gaps=True), stored, unit)
+    return [v if known else None for v, known in zip(values.tolist(), np.isfinite(values).tolist(), strict=True)]
+
+
 def _labels(frame: pd.DataFrame) -> list[int | None]:
     if "label" not in frame.columns:
         return [None] * len(frame)
@@ -125,7 +160,7 @@ def _values(column: pd.Series) -> list[Any]:
     return column.tolist() if column.dtype.kind == "f" and isinstance(column.dtype, np.dtype) else cells(column)
 
 
-def _floats(frame: pd.DataFrame, name: str, *, gaps: bool = False) -> list[float | None]:
+def _floats(frame: pd.DataFrame, name: str, *, gaps: bool = False) -> np.ndarray:
     try:
         values = frame[name].to_numpy(dtype="float64", na_value=np.nan)
     except (TypeError, ValueError) as error:
@@ -134,4 +169,4 @@ def _floats(frame: pd.DataFrame, name: str, *, gaps: bool = False) -> list[float
     if not gaps and not finite.all():
         row = int(np.argmin(finite))
         raise ArgumentError("a region has no finite bound", where=f"column {name!r}, row {frame.index[row]!r}", got=values[row].item())
-    return [v if known else None for v, known in zip(values.tolist(), finite.tolist(), strict=True)]
+    return values

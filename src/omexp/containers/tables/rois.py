@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 from omexp.containers.roi import Roi
 from omexp.containers.tables.columns import typed_index
-from omexp.containers.tables.roi_columns import frame_of_rois, rois_of_frame
+from omexp.containers.tables.names import UNITS
+from omexp.containers.tables.roi_columns import IN_FILES, Units, check_frame, frame_of_rois, in_other_units, rois_of_frame
 from omexp.containers.tables.table import Table, frame_of
 from omexp.errors import ArgumentError, NameNotFoundError
 from omexp.metadata.tables import TableMeta
@@ -22,12 +24,16 @@ __all__ = ["GenericRoiTable", "MaskingRoiTable", "RoiTable"]
 class GenericRoiTable(Table):
     """Regions of interest in world units, one per row.
 
+    Regions are in the units of an image, columns in micrometers and seconds, as their names say.
+
     Parameters
     ----------
     rois
         The regions; identical ones count once.
     meta
         The attributes; by default those of a new table of this type.
+    space_unit, time_unit
+        Of the regions. None: not known; columns have the same numbers, until the table is added to an image, whose units are taken.
 
     Raises
     ------
@@ -45,26 +51,73 @@ class GenericRoiTable(Table):
 
     _type = "generic_roi_table"
 
-    def __init__(self, rois: Roi | Iterable[Roi] = (), *, meta: TableMeta | None = None) -> None:
+    def __init__(
+        self, rois: Roi | Iterable[Roi] = (), *, meta: TableMeta | None = None, space_unit: str | None = None, time_unit: str | None = None
+    ) -> None:
         found = self.meta_for(meta or TableMeta(self._type))
         self._meta = found if found.index_key else replace(found, index_key="FieldIndex", index_type="str")
+        self._units: Units = (space_unit, time_unit)
         self._hold(self._unique(_listed(rois), overwrite=False))
 
     @classmethod
     def from_dataframe(cls, frame: pd.DataFrame, meta: TableMeta | None = None) -> Self:
-        """A table from its columns; the columns keep their types. Raises `ArgumentError` where some are missing."""
+        """A table from its columns, in micrometers and seconds, which keep their types. Raises `ArgumentError` where some are missing."""
         table = cls(meta=meta)
         if meta is not None:
             table._meta = cls.meta_for(meta)  # as stored: a generic table may name no index
         named = _named(frame, table._meta)
-        table._hold(rois_of_frame(named), named)
+        check_frame(named)
+        table._units = IN_FILES
+        table._hold(None, named)
         return table
 
-    def _hold(self, rois: list[Roi], frame: pd.DataFrame | None = None) -> None:
-        self._rois, self._anndata = rois, None
-        self._frame = frame_of_rois(rois, self._meta.index_key or "FieldIndex") if frame is None else frame
+    def _hold(self, rois: list[Roi] | None, frame: pd.DataFrame | None = None) -> None:
+        self._anndata, self._known = None, rois
+        if frame is None:
+            frame = in_other_units(frame_of_rois(rois or [], self._meta.index_key or "FieldIndex"), self._units, IN_FILES)
+        self._frame = frame
         self._by_name: dict[Any, list[Roi]] | None = None
         self._by_label: dict[Any, list[Roi]] | None = None
+
+    @property
+    def _rois(self) -> list[Roi]:
+        """Made when first asked for: a plate's tables have millions of rows."""
+        if self._known is None:
+            self._known = rois_of_frame(self._frame, self._units)
+        return self._known
+
+    @property
+    def space_unit(self) -> str | None:
+        """The unit of the regions; None where it is not known."""
+        return self._units[0]
+
+    @property
+    def time_unit(self) -> str | None:
+        return self._units[1]
+
+    def with_units(self, space: str | None, time: str | None) -> Self:
+        """The same table for an image in these units: its regions are converted, or, where their units are not known, are in them."""
+        if (space, time) == self._units or (space, time) == (None, None):
+            return self
+        found = copy(self)
+        found._units = (space, time)
+        if self._units == (None, None):
+            found._hold(self._known, in_other_units(self._frame, found._units, IN_FILES))
+            found._anndata = self._anndata if found._frame is self._frame else None
+        else:
+            found._known = found._by_name = found._by_label = None
+        return found
+
+    def of_unknown_units(self) -> Self:
+        """The same table, of which it is not known whether its columns are in micrometers: ngio writes the image's own unit."""
+        found = copy(self)
+        found._units = (None, None)
+        found._known = found._by_name = found._by_label = None
+        return found
+
+    def unit_attributes(self) -> dict[str, Any]:
+        """Tables of which it is not known say nothing."""
+        return {} if self._units == (None, None) else {UNITS: dict(zip(("space", "time"), IN_FILES, strict=True))}
 
     def rois(self) -> list[Roi]:
         """All regions, in the order of the rows."""
@@ -152,6 +205,8 @@ class MaskingRoiTable(GenericRoiTable):
         The name of the label image.
     meta
         The attributes; by default those of a new masking table.
+    space_unit, time_unit
+        Of the boxes; see `GenericRoiTable`.
 
     Raises
     ------
@@ -162,8 +217,17 @@ class MaskingRoiTable(GenericRoiTable):
     _type = "masking_roi_table"
     _index = ("label", "int")
 
-    def __init__(self, rois: Roi | Iterable[Roi] = (), reference_label: str | None = None, *, meta: TableMeta | None = None) -> None:
-        super().__init__(rois, meta=(meta or TableMeta(self._type)).with_label(reference_label))
+    def __init__(
+        self,
+        rois: Roi | Iterable[Roi] = (),
+        reference_label: str | None = None,
+        *,
+        meta: TableMeta | None = None,
+        space_unit: str | None = None,
+        time_unit: str | None = None,
+    ) -> None:
+        described = (meta or TableMeta(self._type)).with_label(reference_label)
+        super().__init__(rois, meta=described, space_unit=space_unit, time_unit=time_unit)
 
     @classmethod
     def meta_for(cls, meta: TableMeta) -> TableMeta:
@@ -173,7 +237,8 @@ class MaskingRoiTable(GenericRoiTable):
     @classmethod
     def from_dataframe(cls, frame: pd.DataFrame, meta: TableMeta | None = None) -> Self:
         table = super().from_dataframe(frame, meta)
-        table._unique(table._rois, overwrite=False)
+        if not table._frame.index.is_unique:
+            table._unique(table._rois, overwrite=False)
         return table
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 
 from omexp.containers.tables.columns import cells, described, is_float
+from omexp.containers.tables.frames import is_polars, pandas_of, polars_of
 from omexp.errors import ArgumentError
 from omexp.metadata.tables import TableMeta
 
 if TYPE_CHECKING:
     import pandas as pd
+    import polars as pl
     from anndata import AnnData
 
 __all__ = ["ConditionTable", "GenericTable", "Table", "anndata_of", "frame_of", "is_anndata", "quiet_anndata"]
@@ -30,7 +32,7 @@ class Table:
     Parameters
     ----------
     data
-        A DataFrame, an AnnData or a mapping of columns.
+        A pandas DataFrame, a polars DataFrame or LazyFrame, an AnnData or a mapping of columns.
     meta
         The attributes; by default those of a new table of this type.
 
@@ -50,8 +52,9 @@ class Table:
 
     _type: ClassVar[str] = "generic_table"
     _index: ClassVar[tuple[str | None, str | None]] = (None, None)
+    _make: Callable[[], Self]
 
-    def __init__(self, data: pd.DataFrame | AnnData | Mapping[str, Any], *, meta: TableMeta | None = None) -> None:
+    def __init__(self, data: pd.DataFrame | pl.DataFrame | AnnData | Mapping[str, Any], *, meta: TableMeta | None = None) -> None:
         self._meta = self.meta_for(meta or TableMeta(self._type))
         with quiet_anndata():
             self._anndata = data.copy() if is_anndata(data) else None  # type: ignore[union-attr]
@@ -66,6 +69,22 @@ class Table:
     def from_dataframe(cls, frame: pd.DataFrame, meta: TableMeta | None = None) -> Self:
         """A table of this type from its columns."""
         return cls(frame, meta=meta)
+
+    @classmethod
+    def deferred(cls, make: Callable[[], Self], meta: TableMeta) -> Self:
+        """A table that is made when its columns are first asked for."""
+        table = cls.__new__(cls)
+        table._meta, table._make = meta, make
+        return table
+
+    def __getattr__(self, name: str) -> Any:
+        """The columns of a deferred table are made now. Two threads may both make them: they are equal."""
+        if not name.startswith("_") or name.startswith("__") or "_make" not in self.__dict__:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        for key, value in self._make().__dict__.items():
+            self.__dict__.setdefault(key, value)
+        self.__dict__.pop("_make", None)
+        return getattr(self, name)
 
     @classmethod
     def meta_for(cls, meta: TableMeta) -> TableMeta:
@@ -85,15 +104,53 @@ class Table:
         return self._meta
 
     @property
+    def index_key(self) -> str | None:
+        """The column that names the rows."""
+        return self._meta.index_key
+
+    @property
+    def index_type(self) -> str | None:
+        """What the index holds: "int", "str" or None for anything."""
+        return self._meta.index_type
+
+    @property
+    def backend_name(self) -> str | None:
+        """The backend that the table was read with; None for one that was not stored yet."""
+        return self._meta.backend
+
+    @property
     def dataframe(self) -> pd.DataFrame:
         """A copy of the columns; the index is `meta.index_key` where the table has one."""
         return self._frame.copy()
+
+    def to_polars(self) -> pl.DataFrame:
+        """The columns as a polars DataFrame; the index is its first column where it has a name, and is left out where it only counts.
+
+        Raises
+        ------
+        ImportError
+            polars is not installed.
+        """
+        return polars_of(self._frame)
+
+    @property
+    def lazy_frame(self) -> pl.LazyFrame:
+        """The columns as a polars LazyFrame."""
+        return self.to_polars().lazy()
 
     @property
     def anndata(self) -> AnnData:
         """The table as an AnnData: the one it was made from, else floats in X and everything else in obs."""
         with quiet_anndata():
             return anndata_of(self._frame) if self._anndata is None else self._anndata.copy()
+
+    def of_unknown_units(self) -> Self:
+        """The same table, of which it is not known whether its columns are in micrometers; only regions have any."""
+        return self
+
+    def unit_attributes(self) -> dict[str, Any]:
+        """What to write into the attributes about units."""
+        return {}
 
     @property
     def reference_label(self) -> str | None:
@@ -135,8 +192,11 @@ def frame_of(data: Any) -> pd.DataFrame:
             return pd.DataFrame(dict(data))
         except (TypeError, ValueError) as error:
             raise ArgumentError(f"these are no columns ({error})", where="table", allowed="lists or arrays of one length") from error
+    if is_polars(data):
+        return pandas_of(data)
     if not is_anndata(data):
-        raise ArgumentError("this is no table", got=type(data).__name__, allowed="a DataFrame, an AnnData, a mapping of columns, a table")
+        allowed = "a DataFrame of pandas or polars, an AnnData, a mapping of columns, a table"
+        raise ArgumentError("this is no table", got=type(data).__name__, allowed=allowed)
     dense = data.X.toarray() if hasattr(data.X, "toarray") else data.X
     if dense is None:
         return data.obs.copy()

@@ -1,0 +1,1 @@
+"""Features of objects: measured block by block, own functions."""

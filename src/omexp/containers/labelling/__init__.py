@@ -1,0 +1,1 @@
+"""Operations on labels: new labels from old ones, colours."""

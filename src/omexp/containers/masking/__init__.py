@@ -1,0 +1,1 @@
+"""Objects of a label: one at a time, in batches, written back."""

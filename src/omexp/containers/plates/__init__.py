@@ -1,0 +1,1 @@
+"""Plates and wells: their documents, editing, tables, work over all fields."""
