@@ -21,7 +21,7 @@ import numpy as np
 from benchmarks import pyramid_peers as peers
 from benchmarks.pyramid_inputs import NoiseSource
 from omexp.geometry import blocks
-from omexp.storage.writing import default_workers
+from omexp.storage.reading import default_workers
 
 __all__ = ["alone", "beside_the_floor", "here", "measured", "written"]
 

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from omexp.storage.writing import default_workers
+from omexp.storage.reading import default_workers
 
 __all__ = ["lines", "machine", "machine_line", "plot", "targets", "verdict"]
 

@@ -196,6 +196,7 @@ def test_a_row_is_measured_in_processes_of_its_own_beside_its_floor(tmp_path: Pa
     assert [t["got"] for t in report.targets([found])] == [1.0]
 
 
+@pytest.mark.slow
 def test_the_floor_is_below_what_is_measured_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(globals(), "alone", here)
     found = floor(SMALL, tmp_path, repeats=1)
