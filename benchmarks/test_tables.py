@@ -139,9 +139,9 @@ def quiet(request: pytest.FixtureRequest) -> Any:
     pytest.importorskip("ngio")
     import anndata
 
-    before = anndata.settings.zarr_write_format, anndata.settings.auto_shard_zarr_v3
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+        warnings.simplefilter("ignore")  # of anndata 0.13, too, which announces the end of these settings
+        before = anndata.settings.zarr_write_format, anndata.settings.auto_shard_zarr_v3
         yield
         anndata.settings.auto_shard_zarr_v3 = False
         anndata.settings.zarr_write_format = before[0]

@@ -199,7 +199,7 @@ def test_attributes_of_format_2_that_cannot_be_used_are_an_error(attributes: str
 
 
 def test_attributes_too_deep_to_copy_are_an_error(tmp_path: Path) -> None:
-    depth = 900  # JSON of this depth is parsed, copying takes more than one call per level
+    depth = 990  # Python 3.12 parses JSON of this depth, and has not calls enough left to copy it; 3.11 does not parse it
     text = '{"zarr_format": 3, "node_type": "group", "attributes": {"a": ' + "[" * depth + "]" * depth + "}}"
     path = broken(tmp_path / "img.zarr", "zarr.json", text)
     with pytest.raises(StoredDataError, match="nested too deeply|cannot be used"):
