@@ -25,13 +25,12 @@ __all__ = ["change_version"]
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """One document to write, and what is known of its node: the names of an array's axes, whether a bare folder holds something."""
+    """One document to write; of an array, the names of its axes are known, too."""
 
     path: str
     name: str
     document: dict[str, Any]
     names: tuple[str, ...] | None
-    holds: bool
 
 
 def change_version(store: StoreLike, version: str, *, dry_run: bool = False) -> list[str]:
@@ -117,7 +116,7 @@ def _write(root: Group, change: _Change, version: str) -> None:
     """Write what a node says now in the other version, under the lock of its group."""
     group = root if not change.path else root.find(change.path)
     with exclusive(group) if group is not None else nullcontext():
-        for new in _changes_of(root, read_node(root, change.path), change.names, change.holds, version):
+        for new in _changes_of(root, read_node(root, change.path), change.names, version):
             put_document(root, new.path, new.name, new.document)
 
 
@@ -126,15 +125,11 @@ def _planned(root: Group, nodes: Sequence[Node], version: str) -> list[_Change]:
     names: dict[str, tuple[str, ...]] = {}
     for node in nodes:
         names |= _dimension_names(root, node)
-    found = []
-    for node in nodes:
-        holds = any(other.path.startswith(f"{node.path}/") for other in nodes) if not node.documents else False
-        found += _changes_of(root, node, names.get(node.path), holds, version)
-    return found
+    return [change for node in nodes for change in _changes_of(root, node, names.get(node.path), version)]
 
 
-def _changes_of(root: Group, node: Node, names: tuple[str, ...] | None, holds: bool, version: str) -> list[_Change]:
-    """The document of a node that has to change; none where it is right already. `holds`: a folder without documents that holds nodes."""
+def _changes_of(root: Group, node: Node, names: tuple[str, ...] | None, version: str) -> list[_Change]:
+    """The document of a node that has to change; none where it is right already. A folder without documents becomes a group."""
     to, where = writable_version(version).zarr_format, f"{root.where}/{node.path}".rstrip("/")
     documents = node.documents
     attributes = documents.get(".zattrs", {})
@@ -151,14 +146,11 @@ def _changes_of(root: Group, node: Node, names: tuple[str, ...] | None, holds: b
         new = old if node.is_array or not node.documents else translate(old, 2, version, where)
     else:
         name, old = "zarr.json", {}
-        group = {"zarr_format": 3, "node_type": "group", "attributes": {}}
         if node.is_array:
             new = array_in_format3(documents[".zarray"], attributes, where, names)
-        elif documents:
-            new = group | {"attributes": translate(attributes, 2, version, where)}
         else:
-            new = group if holds else {}
-    return [_Change(node.path, name, new, names, holds)] if new != old else []
+            new = {"zarr_format": 3, "node_type": "group", "attributes": translate(attributes, 2, version, where)}
+    return [_Change(node.path, name, new, names)] if new != old else []
 
 
 def _dimension_names(root: Group, node: Node) -> dict[str, tuple[str, ...]]:

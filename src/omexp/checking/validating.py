@@ -10,8 +10,8 @@ from typing import Any
 from omexp.checking.archives import check_archive
 from omexp.checking.report import ChunkCount, Findings, Report
 from omexp.checking.walking import Walk
-from omexp.errors import InvalidMetadataError, OmexpError, StoredDataError, StoreNotFoundError
-from omexp.metadata.problems import MOST_SHOWN, Problem
+from omexp.errors import OmexpError, StoredDataError, StoreNotFoundError
+from omexp.metadata.problems import Problem, refusal
 from omexp.metadata.rules import FAMILIES
 from omexp.metadata.validation import check_document
 from omexp.storage.archives import WRITTEN, ArchiveStore
@@ -101,17 +101,10 @@ def validate(
 def require_valid(group: Group, version: str | None = None) -> None:
     """Raise `InvalidMetadataError` for every MUST that a group and its arrays break; what it leads to is not looked at."""
     found = [finding for finding in Walk(Documents(group), version=version, alone=True).run() if finding.level == "error"]
-    if not found:
-        return
-    more = f"; and {len(found) - MOST_SHOWN} more" if len(found) > MOST_SHOWN else ""
-    error = InvalidMetadataError(
-        "the metadata breaks the specification",
-        where=group.where,
-        got="; ".join(map(str, found[:MOST_SHOWN])) + more,
-        hint="omexp.validate lists it with what to do; omexp.repair mends what has one meaning only.",
-    )
-    error.problems = tuple(Problem(f.location, f.message, f.level, f.rule, f.fix) for f in found)
-    raise error
+    if found:
+        problems = [Problem(f.location, f.message, f.level, f.rule, f.fix) for f in found]
+        hint = "omexp.validate lists it with what to do; omexp.repair mends what has one meaning only."
+        raise refusal("the metadata breaks the specification", group.where, found, problems, hint)
 
 
 def _is_store(mapping: Mapping[Any, Any]) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from omexp.errors import InvalidMetadataError, nothing_tolerated
+from omexp.errors import nothing_tolerated
+from omexp.metadata.problems import refusal
 from omexp.metadata.validation import check_document
 from omexp.storage.groups import Group
 
@@ -28,14 +29,7 @@ def opened_strictly(group: Group, strict: bool) -> Iterator[None]:
         return
     broken = [p for p in check_document(group.attributes_at_opening, zarr_format=group.zarr_format) if p.level == "error"]
     if broken:
-        more = f"; and {len(broken) - _MOST} more" if len(broken) > _MOST else ""
-        error = InvalidMetadataError(
-            "the metadata breaks the specification",
-            where=group.where,
-            got="; ".join(map(str, broken[:_MOST])) + more,
-            hint="Open it without strict=True; omexp.repair mends what has one meaning only.",
-        )
-        error.problems = tuple(broken)
-        raise error
+        hint = "Open it without strict=True; omexp.repair mends what has one meaning only."
+        raise refusal("the metadata breaks the specification", group.where, broken, broken, hint, _MOST)
     with nothing_tolerated():
         yield

@@ -15,7 +15,7 @@ from typing import Any
 from omexp.errors import InvalidMetadataError
 from omexp.metadata.rules import RULES, Level
 
-__all__ = ["Problem", "Problems", "shown"]
+__all__ = ["Problem", "Problems", "refusal", "shown"]
 
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 80
@@ -134,7 +134,14 @@ class Problems:
         errors = self.errors
         if not errors:
             return
-        listed = "; ".join(map(str, errors[:MOST_SHOWN])) + (f"; and {len(errors) - MOST_SHOWN} more" if len(errors) > MOST_SHOWN else "")
-        error = InvalidMetadataError(what, where=where, got=listed, hint="Correct the group's attributes.")
-        error.problems = tuple(self.found)
-        raise error
+        raise refusal(what, where, errors, self.found, "Correct the group's attributes.")
+
+
+def refusal(
+    what: str, where: str, broken: Sequence[object], problems: Sequence[Problem], hint: str, most: int = MOST_SHOWN
+) -> InvalidMetadataError:
+    """The error for a document that breaks rules: its message lists the first of `broken`, its attribute `problems` holds all."""
+    more = f"; and {len(broken) - most} more" if len(broken) > most else ""
+    error = InvalidMetadataError(what, where=where, got="; ".join(map(str, broken[:most])) + more, hint=hint)
+    error.problems = tuple(problems)
+    return error
